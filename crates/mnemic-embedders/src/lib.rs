@@ -1,0 +1,1 @@
+//! Embedders of Mnemic: text to vectors of one model.

@@ -1,0 +1,1 @@
+//! Indexes of Mnemic: what can be searched, derived from a ledger and always rebuildable.

@@ -1,0 +1,1 @@
+//! Ledgers of Mnemic: the adapters that hold what is true.
