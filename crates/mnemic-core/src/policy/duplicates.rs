@@ -1,1 +1,126 @@
-//! duplicates
+//! Duplicates: which texts say the same. Decided by words alone, so that it means the same on every backend and with every embedder.
+//! Not here: what becomes of them (`consolidation`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::tokens::words;
+
+/// Words whose presence on one side only turns a statement around.
+const NEGATIONS: [&str; 18] = [
+    "not",
+    "no",
+    "never",
+    "none",
+    "nothing",
+    "without",
+    "cannot",
+    "t",
+    "нет",
+    "не",
+    "ни",
+    "никогда",
+    "без",
+    "нельзя",
+    "ничего",
+    "никто",
+    "nobody",
+    "neither",
+];
+
+/// The form in which two texts are exact duplicates: their words, without case, marks and spacing.
+pub fn normalized(text: &str) -> String {
+    let words = words(text);
+    // A text of marks only still has an identity: itself.
+    if words.is_empty() { text.trim().to_owned() } else { words.join(" ") }
+}
+
+/// How alike two texts are: the Jaccard similarity of their word sets, 0 to 1; 0 if they differ in a number or a negation.
+pub fn similarity(a: &str, b: &str) -> f64 {
+    jaccard(&words(a).into_iter().collect(), &words(b).into_iter().collect())
+}
+
+fn jaccard(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
+    if a.is_empty() || b.is_empty() || a.symmetric_difference(b).any(|word| turns_meaning(word)) {
+        return 0.0;
+    }
+    let shared = a.intersection(b).count();
+    shared as f64 / (a.len() + b.len() - shared) as f64
+}
+
+fn turns_meaning(word: &str) -> bool {
+    word.chars().any(|c| c.is_ascii_digit() || c.is_numeric()) || NEGATIONS.contains(&word)
+}
+
+/// All pairs of positions whose similarity is at least `threshold` (above 0), each with the smaller position first.
+///
+/// Exact prefix filtering (Chaudhuri et al., 2006; Bayardo et al., 2007): with words ordered from rare to frequent, two sets
+/// of Jaccard similarity t share a word among the first `n - ceil(t n) + 1` of each, so only those are compared.
+pub fn similar_pairs(texts: &[&str], threshold: f64) -> Vec<(usize, usize, f64)> {
+    let sets: Vec<BTreeSet<String>> = texts.iter().map(|text| words(text).into_iter().collect()).collect();
+    let mut frequency: HashMap<&str, usize> = HashMap::new();
+    for word in sets.iter().flatten() {
+        *frequency.entry(word).or_default() += 1;
+    }
+    let mut holders: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut pairs = Vec::new();
+    for (position, set) in sets.iter().enumerate() {
+        let mut rare_first: Vec<&str> = set.iter().map(String::as_str).collect();
+        rare_first.sort_by_key(|word| (frequency.get(word).copied().unwrap_or(0), *word));
+        let prefix = set.len() + 1 - (threshold * set.len() as f64).ceil().min(set.len() as f64) as usize;
+        let mut compared: BTreeSet<usize> = BTreeSet::new();
+        for word in rare_first.into_iter().take(prefix) {
+            let earlier = holders.entry(word).or_default();
+            compared.extend(earlier.iter());
+            earlier.push(position);
+        }
+        for other in compared {
+            let alike = sets.get(other).map_or(0.0, |earlier| jaccard(earlier, set));
+            if alike >= threshold {
+                pairs.push((other, position, alike));
+            }
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_duplicates_differ_in_case_marks_and_spacing_only() {
+        assert_eq!(normalized("The fee is  $1,055."), normalized("the FEE is 1 055"));
+        assert_ne!(normalized("The fee is 1055"), normalized("The fee is 1056"));
+        assert_ne!(normalized("!"), normalized("?"));
+    }
+
+    #[test]
+    fn another_number_or_a_negation_is_never_alike() {
+        assert_eq!(similarity("the filing fee for this form is 1055", "the filing fee for this form is 1056"), 0.0);
+        assert_eq!(similarity("Anna did travel to Spain in May", "Anna did not travel to Spain in May"), 0.0);
+        assert_eq!(similarity("Анна едет в Москву летом", "Анна не едет в Москву летом"), 0.0);
+        assert!(similarity("Anna lives in the city of Boston", "Anna lives in city of Boston") > 0.8);
+    }
+
+    #[test]
+    fn prefix_filtering_finds_exactly_the_pairs_that_brute_force_finds() {
+        let vocabulary = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"];
+        let mut state = 7u64;
+        let mut next = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        let texts: Vec<String> = (0..120)
+            .map(|_| (0..=next(7)).map(|_| vocabulary[next(vocabulary.len())]).collect::<Vec<_>>().join(" "))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        for threshold in [0.3, 0.5, 0.8, 1.0] {
+            let expected: Vec<(usize, usize)> = (0..texts.len())
+                .flat_map(|b| (0..b).map(move |a| (a, b)))
+                .filter(|(a, b)| similarity(texts[*a], texts[*b]) >= threshold)
+                .collect();
+            let found: Vec<_> = similar_pairs(&texts, threshold).into_iter().map(|(a, b, _)| (a, b)).collect();
+            assert_eq!(found, expected, "threshold {threshold}");
+        }
+    }
+}
