@@ -1,7 +1,7 @@
 //! Duplicates: which texts say the same. Decided by words alone, so that it means the same on every backend and with every embedder.
 //! Not here: what becomes of them (`consolidation`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::tokens::words;
 

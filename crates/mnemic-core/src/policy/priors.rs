@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn decay_is_monotone_and_halves_at_the_half_life() {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         let after = |days: u32| remaining(10 * day, start, start.plus(days * day));
         assert!((after(0) - 1.0).abs() < 1e-12 && (after(10) - 0.5).abs() < 1e-12);
         assert!((0..100).all(|d| after(d + 1) < after(d) && after(d + 1) > 0.0));
