@@ -1,0 +1,135 @@
+//! Forgetting: removal everywhere, with a receipt. Not here: removal that can be undone (`consolidate`).
+
+use std::collections::BTreeSet;
+
+use mnemic_core::{
+    EraseTarget, Erasure, Error, Field, Filter, RecordId, Result, Sequence, UserId, limits,
+    ports::{EventRange, Read},
+};
+
+use super::{MemoryManager, Trial};
+
+/// What to forget.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selector {
+    /// These records, with their history and the events that they came from.
+    Ids(Vec<RecordId>),
+    /// Every record that passes, likewise. A filter that everything passes is refused.
+    Filter(Filter),
+    /// Everything of one user: records, history, events, and the slots of threads that they took part in.
+    Subject(UserId),
+}
+
+/// What forgetting removed, or would remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Records.
+    pub records: Vec<RecordId>,
+    /// Their revisions, the current ones counted.
+    pub revisions: u64,
+    /// Events reduced to their commitment.
+    pub events: u64,
+    /// Threads that lost their slots.
+    pub threads: u64,
+}
+
+/// Proof of a forgetting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForgetReceipt {
+    /// What was removed; with a dry run, what would be (revisions and threads are not counted then).
+    pub forgotten: Forgotten,
+    /// The position of the event that tells of it; `None` for a dry run or if there was nothing.
+    pub sequence: Option<Sequence>,
+    /// What could not be overwritten yet and why; empty if nothing readable is left.
+    pub residue: Vec<String>,
+}
+
+impl MemoryManager {
+    /// Removes so that nothing readable stays: in the ledger, its history, its events, and every index.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the selector's fault, and what the ledger gives.
+    pub async fn forget(&self, selector: &Selector, trial: Trial) -> Result<ForgetReceipt> {
+        let target = match selector {
+            Selector::Ids(ids) => {
+                if ids.is_empty() || ids.len() > limits::BATCH {
+                    return Err(Error::invalid(
+                        "ids",
+                        format!("1 to {} ids", limits::BATCH),
+                        format!("{} ids", ids.len()),
+                    ));
+                }
+                EraseTarget::Records(ids.clone())
+            }
+            Selector::Filter(filter) => {
+                filter.check()?;
+                if filter.is_all() {
+                    return Err(Error::invalid(
+                        "filter",
+                        "a condition (forgetting everything needs one that says so)",
+                        "none",
+                    ));
+                }
+                EraseTarget::Records(self.read_all(filter).await?.into_iter().map(|record| record.id).collect())
+            }
+            Selector::Subject(user_id) => EraseTarget::Subject(user_id.clone()),
+        };
+        if trial == Trial::Dry {
+            return self.would_forget(&target).await;
+        }
+        if matches!(&target, EraseTarget::Records(ids) if ids.is_empty()) {
+            return Ok(ForgetReceipt::default());
+        }
+        let now = self.now();
+        let event = self.journal("erased", 1, now)?;
+        let receipt = self.engine.ledger.erase(&self.namespace, Erasure { at: now, target, event }).await?;
+        let mut residue = receipt.residue;
+        if let Err(error) = self.drop_from_indexes().await {
+            residue.push(format!("an index still holds what was erased and is brought up to date later: {error}"));
+        }
+        let forgotten = Forgotten {
+            records: receipt.records,
+            revisions: receipt.revisions,
+            events: receipt.events,
+            threads: receipt.threads,
+        };
+        Ok(ForgetReceipt { forgotten, sequence: Some(receipt.sequence), residue })
+    }
+
+    /// Indexes start over, so that no code, posting or statistic of what was erased stays in memory or in a saved copy.
+    async fn drop_from_indexes(&self) -> Result<()> {
+        self.engine.rebuild_indexes(&self.namespace).await?;
+        self.engine.persist(&self.namespace).await
+    }
+
+    async fn would_forget(&self, target: &EraseTarget) -> Result<ForgetReceipt> {
+        let (records, events) = match target {
+            EraseTarget::Records(ids) => {
+                let stored = self.engine.ledger.fetch(&self.namespace, ids, Read::default()).await?;
+                let found: Vec<_> = stored.into_iter().flatten().map(|stored| stored.record).collect();
+                let events: BTreeSet<_> = found.iter().flat_map(|record| record.provenance.events.iter()).collect();
+                (found.iter().map(|record| record.id.clone()).collect(), events.len() as u64)
+            }
+            EraseTarget::Subject(user_id) => {
+                let records = self.read_all(&Filter::equals(Field::UserId, user_id.as_str())).await?;
+                (records.into_iter().map(|record| record.id).collect(), self.count_events(user_id).await?)
+            }
+        };
+        let forgotten = Forgotten { records, events, ..Forgotten::default() };
+        Ok(ForgetReceipt { forgotten, ..ForgetReceipt::default() })
+    }
+
+    async fn count_events(&self, user_id: &UserId) -> Result<u64> {
+        let range = EventRange { user_id: Some(user_id.clone()), ..EventRange::default() };
+        let mut page = mnemic_core::PageRequest::largest();
+        let mut count = 0;
+        loop {
+            let found = self.engine.ledger.events(&self.namespace, &range, &page).await?;
+            count += found.items.len() as u64;
+            if found.next.is_none() {
+                return Ok(count);
+            }
+            page = page.after(found.next);
+        }
+    }
+}

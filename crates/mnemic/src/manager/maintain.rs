@@ -1,0 +1,141 @@
+//! Upkeep: verification of indexes against the ledger, rebuilding, backup, closing. Not here: the audit chain (`audit`).
+
+use std::{collections::BTreeMap, path::Path};
+
+use mnemic_core::{
+    Error, ErrorKind, Filter, PageRequest, RecordId, Result, Version,
+    ports::{Embeddings, Index, Read},
+};
+
+use super::MemoryManager;
+
+/// Whether the indexes hold what the ledger holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Records that were compared.
+    pub records: usize,
+    /// What differs or is damaged, in words; empty if nothing is.
+    pub faults: Vec<String>,
+}
+
+/// What is told of each fault's kind before it is cut.
+const SHOWN_FAULTS: usize = 20;
+
+impl MemoryManager {
+    /// Compares every index with the ledger record by record, and checks the ledger's own files.
+    ///
+    /// # Errors
+    /// What the ledger or an index gives; differences are in the answer.
+    pub async fn verify(&self) -> Result<VerifyReport> {
+        let mut faults = Vec::new();
+        if let Some(embedded) = &self.engine.embedded {
+            faults.extend(embedded.ledger.verify(&self.namespace).await?);
+        }
+        self.engine.sync(&self.namespace).await?;
+        let truth = self.truth().await?;
+        for index in &self.engine.indexes {
+            self.compare(index.as_ref(), &truth, &mut faults).await?;
+        }
+        Ok(VerifyReport { records: truth.len(), faults })
+    }
+
+    async fn truth(&self) -> Result<BTreeMap<RecordId, (Version, bool)>> {
+        let read = Read { as_of: None, embeddings: Embeddings::Include };
+        let mut page = PageRequest::largest();
+        let mut truth = BTreeMap::new();
+        loop {
+            let found = self.engine.ledger.scan(&self.namespace, &Filter::all(), read, &page).await?;
+            truth.extend(found.items.into_iter().map(|s| (s.record.id, (s.record.version, s.embedding.is_some()))));
+            if found.next.is_none() {
+                return Ok(truth);
+            }
+            page = page.after(found.next);
+        }
+    }
+
+    async fn compare(
+        &self,
+        index: &dyn Index,
+        truth: &BTreeMap<RecordId, (Version, bool)>,
+        faults: &mut Vec<String>,
+    ) -> Result<()> {
+        let mut missing = truth.clone();
+        let mut told = 0;
+        let mut tell = |fault: String| {
+            told += 1;
+            if told <= SHOWN_FAULTS {
+                faults.push(fault);
+            }
+        };
+        let dense = index.capabilities().dense == mnemic_core::ports::Offer::Yes;
+        let mut page = PageRequest::largest();
+        loop {
+            let found = index.ids(&self.namespace, &page).await?;
+            for held in found.items {
+                let id = mnemic_core::ids::quoted(held.id.as_str());
+                match missing.remove(&held.id) {
+                    None => tell(format!("index {} holds record {id}, which the ledger does not", index.name())),
+                    Some((version, _)) if version != held.version => {
+                        tell(format!(
+                            "index {} holds version {} of record {id}, the ledger {version}",
+                            index.name(),
+                            held.version
+                        ));
+                    }
+                    Some((_, embedded)) if dense && embedded != held.embedded => {
+                        tell(format!(
+                            "index {} and the ledger differ in whether record {id} is embedded",
+                            index.name()
+                        ));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if found.next.is_none() {
+                break;
+            }
+            page = page.after(found.next);
+        }
+        for id in missing.keys() {
+            tell(format!("index {} lacks record {}", index.name(), mnemic_core::ids::quoted(id.as_str())));
+        }
+        if told > SHOWN_FAULTS {
+            faults.push(format!("index {}: {} more differences", index.name(), told - SHOWN_FAULTS));
+        }
+        Ok(())
+    }
+
+    /// Rebuilds every index of the namespace from the ledger.
+    ///
+    /// # Errors
+    /// What the ledger or an index gives.
+    pub async fn reindex(&self) -> Result<()> {
+        self.engine.rebuild_indexes(&self.namespace).await?;
+        self.engine.persist(&self.namespace).await
+    }
+
+    /// Saves what makes the next start fast. Nothing is lost without it.
+    ///
+    /// # Errors
+    /// What writing the index's copy gives.
+    pub async fn close(&self) -> Result<()> {
+        for namespace in self.engine.touched() {
+            self.engine.persist(&namespace).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the whole directory, consistently, while it is in use, into `target`, which must be absent or empty.
+    ///
+    /// # Errors
+    /// `Unsupported` for a memory that is not a directory, `InvalidInput` for a target that holds something.
+    pub async fn backup(&self, target: &Path) -> Result<()> {
+        match &self.engine.embedded {
+            Some(embedded) => embedded.ledger.backup(target).await,
+            None => Err(Error::new(
+                ErrorKind::Unsupported,
+                "backup copies a directory, and this memory is not in one; use export",
+            )),
+        }
+    }
+}

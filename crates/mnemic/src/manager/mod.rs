@@ -1,0 +1,103 @@
+//! The verbs of a memory, one file a verb. Not here: what is decided (`mnemic_core::policy`) and where data lies (adapters).
+
+mod audit;
+mod consolidate;
+mod context;
+mod forget;
+mod health;
+mod maintain;
+mod outbox;
+mod read;
+mod retrieve;
+mod undo;
+mod write;
+
+use std::{path::Path, sync::Arc};
+
+use mnemic_core::{AuditEvent, EventId, Namespace, Object, RecordId, Result, ThreadId, Timestamp, Value};
+
+pub use audit::AuditReport;
+pub use consolidate::{Consolidation, ConsolidationReport, Trial};
+pub use context::{ContextBlock, ContextRequest, SetSlots};
+pub use forget::{ForgetReceipt, Forgotten, Selector};
+pub use health::{Health, HealthDetail, Stats};
+pub use maintain::VerifyReport;
+pub use retrieve::{LegOutcome, LegReport, Mode, Query, Retrieval, Shown};
+pub use undo::{Rollback, Undone};
+pub use write::{Dedupe, RecordOutcome, WriteOptions, WriteReport, WrittenEvent, WrittenRecord};
+
+use crate::{Builder, engine::Engine};
+
+/// A memory, bound to one namespace. Cheap to clone; clones share everything.
+///
+/// # Cancel safety
+/// A call that is dropped leaves its change whole or absent: everything that a verb changes is one commit of the ledger, and
+/// indexes follow the ledger by themselves.
+#[derive(Clone, Debug)]
+pub struct MemoryManager {
+    engine: Arc<Engine>,
+    namespace: Namespace,
+}
+
+impl MemoryManager {
+    pub(crate) fn new(engine: Arc<Engine>, namespace: Namespace) -> Self {
+        Self { engine, namespace }
+    }
+
+    /// The development mode: everything in process memory, retrieval by words, nothing kept.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn dev() -> Result<Self> {
+        Builder::default().build(Namespace::new("default")?)
+    }
+
+    /// The embedded mode: one directory on disk, no server, no key; retrieval by words and by a static embedding.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a directory that holds something else or a newer format, `Denied` or `Unavailable` if it cannot be used.
+    pub fn embedded(directory: impl AsRef<Path>) -> Result<Self> {
+        Builder::embedded(directory)?.build(Namespace::new("default")?)
+    }
+
+    /// The namespace that every call of this handle is confined to.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// A handle for another namespace of the same memory.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: Namespace) -> Self {
+        Self { engine: Arc::clone(&self.engine), namespace }
+    }
+
+    /// The time by the memory's clock.
+    pub fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    /// A time-ordered id (UUID version 7) of the manager's time.
+    fn mint(&self, now: Timestamp) -> String {
+        let micros = now.as_micros().max(0).unsigned_abs();
+        let (seconds, nanos) = (micros / 1_000_000, (micros % 1_000_000) as u32 * 1000);
+        uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)).to_string()
+    }
+
+    fn mint_record_id(&self, now: Timestamp) -> Result<RecordId> {
+        RecordId::new(self.mint(now))
+    }
+
+    /// The event by which memory tells of its own change. It counts and never names, so that no erasure has to reach into it.
+    fn journal(&self, action: &str, count: usize, now: Timestamp) -> Result<AuditEvent> {
+        Ok(AuditEvent {
+            event_id: EventId::new(self.mint(now))?,
+            timestamp: now,
+            user_id: None,
+            thread_id: ThreadId::journal(),
+            source: "mnemic".to_owned(),
+            action: action.to_owned(),
+            payload: Object::from([("count".to_owned(), Value::from(count as u64))]),
+            tags: std::collections::BTreeSet::new(),
+        })
+    }
+}

@@ -1,0 +1,427 @@
+//! Retrieval: embed the query, search every leg, fuse, hydrate, weigh, spread, explain. It never writes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mnemic_core::{
+    ChangeSeq, Comparison, Embedding, Error, ErrorKind, Explanation, Field, Filter, Hit, Leg, MemoryRecord, Operand,
+    PageRequest, RecordId, Result, StoredRecord, Timestamp, UserId,
+    ids::check_text,
+    limits,
+    policy::{
+        duplicates,
+        fusion::{Candidate, LegList, fuse},
+    },
+    ports::{Embeddings, Index, IndexChange, IndexHit, Purpose, Read},
+};
+use mnemic_indexes::{LocalIndex, LocalIndexConfig};
+
+use super::MemoryManager;
+
+/// Candidates that each leg brings at least.
+const LEG_CANDIDATES: usize = 100;
+/// Above this word similarity a hit repeats the one above it and is moved down.
+const REPEATS: f64 = 0.9;
+
+/// Which ways of searching to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Every way that there is.
+    #[default]
+    Hybrid,
+    /// By embedding only.
+    Dense,
+    /// By words only.
+    Lexical,
+}
+
+/// Which records may be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// Those that hold: not expired, not superseded, valid at the time asked about.
+    #[default]
+    Live,
+    /// All that memory holds.
+    All,
+}
+
+/// What to retrieve.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// What it is about. Always literal text.
+    pub text: String,
+    /// Most hits, 1 to 1000.
+    pub limit: Option<usize>,
+    /// Only records of this user.
+    pub user_id: Option<UserId>,
+    /// Only records that pass.
+    pub filter: Filter,
+    /// Which ways of searching to use.
+    pub mode: Mode,
+    /// As memory stood at this instant.
+    pub as_of: Option<Timestamp>,
+    /// Which records may be shown.
+    pub shown: Shown,
+}
+
+impl Query {
+    /// Asks for the ten best records about `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// Hits when none were asked for by number.
+    pub const DEFAULT_LIMIT: usize = 10;
+}
+
+/// What became of one way of searching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LegOutcome {
+    /// It answered.
+    Ran {
+        /// How many candidates it brought.
+        found: usize,
+    },
+    /// It was not asked, for this reason.
+    Skipped(String),
+    /// It failed; the answer is degraded.
+    Failed(String),
+}
+
+/// One way of searching in one retrieval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegReport {
+    /// Which way.
+    pub leg: Leg,
+    /// Which index served it.
+    pub index: &'static str,
+    /// What became of it.
+    pub outcome: LegOutcome,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What a retrieval found, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retrieval {
+    /// The hits, best first.
+    pub hits: Vec<Hit>,
+    /// Every way of searching.
+    pub legs: Vec<LegReport>,
+    /// Why the answer may be less than it could be; empty if it is whole.
+    pub degraded: Vec<String>,
+    /// Candidates that the ledger no longer held in the revision that an index saw.
+    pub stale: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Where a retrieval looks: the memory as it is, or a copy of it as it was.
+struct Scene {
+    dense: Option<Arc<dyn Index>>,
+    lexical: Option<Arc<dyn Index>>,
+    /// Records of a past, by id; `None` looks them up in the ledger.
+    past: Option<HashMap<RecordId, MemoryRecord>>,
+    now: Timestamp,
+}
+
+impl MemoryManager {
+    /// Finds the records that are about the query's text, with the reasons.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field, `Unsupported` for dense search without an embedding model, and what the ledger gives. A
+    /// failing leg is no error while another one answers.
+    pub async fn retrieve(&self, query: &Query) -> Result<Retrieval> {
+        let started = Instant::now();
+        let limit = self.check_query(query)?;
+        let scene = match query.as_of {
+            None => self.present().await?,
+            Some(instant) => self.past(instant).await?,
+        };
+        let filter = self.whole_filter(query, scene.now);
+        filter.check()?;
+        let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
+        let (dense, lexical) = self.search(query, &scene, &filter, depth).await;
+        let mut degraded: Vec<String> = Vec::new();
+        let mut lists: Vec<(Leg, Vec<IndexHit>)> = Vec::new();
+        let mut legs = Vec::new();
+        for (report, hits) in [dense, lexical] {
+            if let LegOutcome::Failed(reason) = &report.outcome {
+                degraded.push(format!("{} search failed: {reason}", report.leg));
+            }
+            lists.push((report.leg, hits));
+            legs.push(report);
+        }
+        let any_ran = legs.iter().any(|report| matches!(report.outcome, LegOutcome::Ran { .. }));
+        if !any_ran && !degraded.is_empty() {
+            return Err(Error::new(ErrorKind::Unavailable, degraded.join("; ")));
+        }
+        let candidates = self.fuse_legs(&lists);
+        let (mut hits, stale) = self.hydrate(candidates, &scene, query.shown).await?;
+        self.rerank(&query.text, &mut hits, limit, &mut degraded).await;
+        spread(&mut hits, limit);
+        hits.truncate(limit);
+        Ok(Retrieval { hits, legs, degraded, stale, took: started.elapsed() })
+    }
+
+    fn check_query(&self, query: &Query) -> Result<usize> {
+        check_text("query", &query.text, limits::QUERY_BYTES)?;
+        if query.text.trim().is_empty() {
+            return Err(Error::invalid("query", "some text to look for", "only white space"));
+        }
+        let limit = query.limit.unwrap_or(Query::DEFAULT_LIMIT);
+        if !(1..=limits::TOP_K).contains(&limit) {
+            return Err(Error::invalid("limit", format!("1 to {}", limits::TOP_K), limit));
+        }
+        if query.mode == Mode::Dense && self.engine.embedder.model().is_none() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "mode: expected hybrid or lexical, since this memory has no embedding model, found dense",
+            )
+            .with_field("mode"));
+        }
+        Ok(limit)
+    }
+
+    async fn present(&self) -> Result<Scene> {
+        self.engine.sync(&self.namespace).await?;
+        Ok(Scene {
+            dense: self.engine.index_for(|index| index.capabilities().dense).cloned(),
+            lexical: self.engine.index_for(|index| index.capabilities().lexical).cloned(),
+            past: None,
+            now: self.now(),
+        })
+    }
+
+    /// Memory as it stood, indexed for this one retrieval: exact on every backend, since indexes hold the present only.
+    async fn past(&self, instant: Timestamp) -> Result<Scene> {
+        let index: Arc<dyn Index> = Arc::new(LocalIndex::new(LocalIndexConfig::default())?);
+        index.prepare(&self.namespace, self.engine.embedder.model()).await?;
+        let read = Read { as_of: Some(instant), embeddings: Embeddings::Omit };
+        let mut records = HashMap::new();
+        let mut page = PageRequest::largest();
+        loop {
+            let found = self.engine.ledger.scan(&self.namespace, &Filter::all(), read, &page).await?;
+            let texts: Vec<&str> = found.items.iter().map(|stored| stored.record.text.as_str()).collect();
+            // A failing embedder leaves this past to be found by words.
+            let embeddings =
+                self.engine.embed(Purpose::Document, &texts).await.unwrap_or_else(|_| vec![None; texts.len()]);
+            let mut changes = Vec::with_capacity(found.items.len());
+            for (stored, embedding) in found.items.into_iter().zip(embeddings) {
+                let record = stored.record;
+                records.insert(record.id.clone(), record.clone());
+                changes.push(IndexChange {
+                    seq: ChangeSeq(1),
+                    id: record.id.clone(),
+                    record: Some(StoredRecord { record, embedding }),
+                });
+            }
+            index.apply(&self.namespace, &changes, ChangeSeq(0)).await?;
+            if found.next.is_none() {
+                break;
+            }
+            page = page.after(found.next);
+        }
+        Ok(Scene { dense: Some(Arc::clone(&index)), lexical: Some(index), past: Some(records), now: instant })
+    }
+
+    fn whole_filter(&self, query: &Query, now: Timestamp) -> Filter {
+        let mut filter = query.filter.clone();
+        if let Some(user_id) = &query.user_id {
+            filter = filter.and(Filter::equals(Field::UserId, user_id.as_str()));
+        }
+        match query.shown {
+            Shown::All => filter,
+            Shown::Live => filter.and(live_filter(now)),
+        }
+    }
+
+    async fn search(
+        &self,
+        query: &Query,
+        scene: &Scene,
+        filter: &Filter,
+        depth: usize,
+    ) -> ((LegReport, Vec<IndexHit>), (LegReport, Vec<IndexHit>)) {
+        let dense = async {
+            let started = Instant::now();
+            let (index, answer) = self.search_dense(query, scene, filter, depth).await;
+            leg(Leg::Dense, index, answer, started)
+        };
+        let lexical = async {
+            let started = Instant::now();
+            let (index, answer) = match &scene.lexical {
+                _ if query.mode == Mode::Dense => ("", Err(Skip::Because("dense mode".to_owned()))),
+                None => ("", Err(Skip::Because("no index offers it".to_owned()))),
+                Some(index) => {
+                    let hits = index.search_text(&self.namespace, &query.text, filter, depth).await;
+                    (index.name(), hits.map_err(Skip::Failed))
+                }
+            };
+            leg(Leg::Lexical, index, answer, started)
+        };
+        tokio::join!(dense, lexical)
+    }
+
+    async fn search_dense(
+        &self,
+        query: &Query,
+        scene: &Scene,
+        filter: &Filter,
+        depth: usize,
+    ) -> (&'static str, Result<Vec<IndexHit>, Skip>) {
+        let Some(index) = &scene.dense else { return ("", Err(Skip::Because("no index offers it".to_owned()))) };
+        let name = index.name();
+        if query.mode == Mode::Lexical {
+            return (name, Err(Skip::Because("lexical mode".to_owned())));
+        }
+        if self.engine.embedder.model().is_none() {
+            return (name, Err(Skip::Because("no embedding model".to_owned())));
+        }
+        match self.embed_query(&query.text).await {
+            Ok(Some(vector)) => {
+                (name, index.search_dense(&self.namespace, &vector, filter, depth).await.map_err(Skip::Failed))
+            }
+            Ok(None) => (name, Err(Skip::Because("the embedding model cannot represent the query".to_owned()))),
+            Err(error) => (name, Err(Skip::Failed(error))),
+        }
+    }
+
+    async fn embed_query(&self, text: &str) -> Result<Option<Embedding>> {
+        self.engine.check_model(&self.namespace).await?;
+        Ok(self.engine.embed(Purpose::Query, &[text]).await?.into_iter().next().flatten())
+    }
+
+    fn fuse_legs(&self, lists: &[(Leg, Vec<IndexHit>)]) -> Vec<Candidate> {
+        let policies = &self.engine.policies;
+        let lists: Vec<LegList<'_>> = lists
+            .iter()
+            .filter(|(_, hits)| !hits.is_empty())
+            .map(|(leg, hits)| {
+                let weight = match leg {
+                    Leg::Dense => policies.weights.dense,
+                    Leg::Lexical => policies.weights.lexical,
+                };
+                LegList { leg: *leg, weight, hits }
+            })
+            .collect();
+        fuse(policies.fusion, &lists)
+    }
+
+    /// Reads the candidates from the ledger and applies priors. What the ledger does not hold in that revision is dropped.
+    async fn hydrate(&self, candidates: Vec<Candidate>, scene: &Scene, shown: Shown) -> Result<(Vec<Hit>, usize)> {
+        let ids: Vec<RecordId> = candidates.iter().map(|candidate| candidate.id.clone()).collect();
+        let records: Vec<Option<MemoryRecord>> = match &scene.past {
+            Some(past) => ids.iter().map(|id| past.get(id).cloned()).collect(),
+            None => {
+                let stored = self.engine.ledger.fetch(&self.namespace, &ids, Read::default()).await?;
+                stored.into_iter().map(|stored| stored.map(|stored| stored.record)).collect()
+            }
+        };
+        let mut stale = 0;
+        let mut hits = Vec::with_capacity(candidates.len());
+        for (candidate, record) in candidates.into_iter().zip(records) {
+            let current = record.filter(|record| {
+                record.version == candidate.version && (shown == Shown::All || record.is_live(scene.now))
+            });
+            match current {
+                None => stale += 1,
+                Some(record) => hits.push(self.weigh(candidate, record, scene.now)),
+            }
+        }
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.record.id.cmp(&b.record.id)));
+        Ok((hits, stale))
+    }
+
+    fn weigh(&self, candidate: Candidate, record: MemoryRecord, now: Timestamp) -> Hit {
+        let priors = self.engine.policies.priors.factors(&record, now);
+        let score = priors.iter().fold(candidate.fused, |score, prior| score * prior.factor);
+        let explanation =
+            Explanation { legs: candidate.legs, fused: candidate.fused, priors, ..Explanation::default() };
+        Hit { record, score, explanation }
+    }
+
+    /// Reorders the best candidates by a second opinion, where one is configured.
+    async fn rerank(&self, query: &str, hits: &mut [Hit], limit: usize, degraded: &mut Vec<String>) {
+        let Some(reranker) = &self.engine.reranker else { return };
+        let depth = hits.len().min(limit.saturating_mul(5));
+        let Some(best) = hits.get_mut(..depth) else { return };
+        let texts: Vec<&str> = best.iter().map(|hit| hit.record.text.as_str()).collect();
+        match reranker.rerank(query, &texts).await {
+            Ok(scores) if scores.len() == best.len() && scores.iter().all(|score| score.is_finite()) => {
+                for (hit, score) in best.iter_mut().zip(scores) {
+                    hit.explanation.rerank = Some(score);
+                }
+                best.sort_by(|a, b| {
+                    let by_opinion = b.explanation.rerank.partial_cmp(&a.explanation.rerank);
+                    by_opinion.unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.record.id.cmp(&b.record.id))
+                });
+            }
+            Ok(_) => degraded
+                .push("rerank failed: the reranker did not answer with one finite score for each text".to_owned()),
+            Err(error) => degraded.push(format!("rerank failed: {error}")),
+        }
+    }
+}
+
+enum Skip {
+    Because(String),
+    Failed(Error),
+}
+
+fn leg(
+    leg: Leg,
+    index: &'static str,
+    answer: Result<Vec<IndexHit>, Skip>,
+    started: Instant,
+) -> (LegReport, Vec<IndexHit>) {
+    let (outcome, hits) = match answer {
+        Ok(hits) => (LegOutcome::Ran { found: hits.len() }, hits),
+        Err(Skip::Because(reason)) => (LegOutcome::Skipped(reason), Vec::new()),
+        Err(Skip::Failed(error)) => (LegOutcome::Failed(error.to_string()), Vec::new()),
+    };
+    (LegReport { leg, index, outcome, took: started.elapsed() }, hits)
+}
+
+/// The filter form of [`MemoryRecord::is_live`], so that hidden records do not crowd out visible ones.
+fn live_filter(now: Timestamp) -> Filter {
+    let ended = |field| Filter::Not(Box::new(Filter::Compare(field, Comparison::Lte, Operand::Timestamp(now))));
+    Filter::And(vec![
+        ended(Field::ExpiresAt),
+        ended(Field::ValidTo),
+        Filter::Compare(Field::ValidFrom, Comparison::Lte, Operand::Timestamp(now)),
+        Filter::Not(Box::new(Filter::Exists(Field::SupersededBy))),
+    ])
+}
+
+/// Moves hits that repeat a better one behind all others, keeping the order otherwise, so that a page is not one fact ten times.
+fn spread(hits: &mut Vec<Hit>, limit: usize) {
+    let considered = hits.len().min(limit.saturating_mul(3));
+    let texts: Vec<&str> = hits.iter().take(considered).map(|hit| hit.record.text.as_str()).collect();
+    let mut repeats: HashMap<usize, usize> = HashMap::new();
+    let mut repeated: HashSet<usize> = HashSet::new();
+    for (better, worse, _) in duplicates::similar_pairs(&texts, REPEATS) {
+        if !repeated.contains(&better) && repeated.insert(worse) {
+            repeats.insert(worse, better);
+        }
+    }
+    if repeats.is_empty() {
+        return;
+    }
+    let ids: Vec<RecordId> = hits.iter().take(considered).map(|hit| hit.record.id.clone()).collect();
+    let (mut fresh, mut repeating) = (Vec::with_capacity(hits.len()), Vec::new());
+    for (i, mut hit) in hits.drain(..).enumerate() {
+        match repeats.get(&i).and_then(|better| ids.get(*better)) {
+            Some(better) => {
+                hit.explanation.repeats = Some(better.clone());
+                repeating.push(hit);
+            }
+            None => fresh.push(hit),
+        }
+    }
+    fresh.append(&mut repeating);
+    *hits = fresh;
+}

@@ -1,0 +1,329 @@
+//! Writing records and events: validate, embed, commit, index. Not here: embeddings that were pending (`outbox`).
+
+use std::collections::HashMap;
+
+use mnemic_core::{
+    Appended, AuditEvent, Batch, Embedding, Error, ErrorKind, EventId, Idempotency, MemoryRecord, RecordId,
+    RecordWrite, Result, StoredRecord, Task, Timestamp, Version, limits,
+    policy::{audit, duplicates},
+    ports::{EventRange, Purpose},
+    value::write_canonical_object,
+};
+
+use super::MemoryManager;
+use crate::{NewEvent, NewRecord, wire};
+
+/// Keys of Mnemic itself begin like this.
+const RESERVED_KEY_PREFIX: &str = "mnemic.";
+
+/// How to write records.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Makes a repetition of the same call answer the same and change nothing, for at least 24 hours.
+    pub idempotency_key: Option<String>,
+    /// Whether records without an id get one from their content.
+    pub dedupe: Dedupe,
+}
+
+/// Whether the same content written twice is one record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dedupe {
+    /// Every record without an id is a new one.
+    #[default]
+    Never,
+    /// A record without an id gets one from its user, kind and normalized text, so that writing it again replaces it.
+    ByContent,
+}
+
+/// What became of one written record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// Kept, and found by every way of searching that the memory has.
+    Indexed,
+    /// Kept and found by words; its embedding or a remote index follows.
+    Pending,
+}
+
+/// One written record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenRecord {
+    /// Its id, minted where none was given.
+    pub id: RecordId,
+    /// Its version now.
+    pub version: Version,
+    /// When its first revision was made.
+    pub created_at: Timestamp,
+    /// What became of it.
+    pub outcome: RecordOutcome,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteReport {
+    /// For each record, in the order given.
+    pub records: Vec<WrittenRecord>,
+    /// Whether this is the kept answer to an earlier, identical call.
+    pub replayed: bool,
+    /// Why records are pending, in words; empty if none is.
+    pub warnings: Vec<String>,
+}
+
+/// What writing an event did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenEvent {
+    /// The event's id, minted where none was given.
+    pub event_id: EventId,
+    /// Its place in the chain.
+    pub appended: Appended,
+    /// The records that it was reflected into.
+    pub report: WriteReport,
+}
+
+/// Records that are ready to commit.
+struct Prepared {
+    writes: Vec<RecordWrite>,
+    warnings: Vec<String>,
+}
+
+impl MemoryManager {
+    /// Keeps records: all of them or none. A record whose id exists replaces it.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the record and the field, `Conflict` for a stale precondition or a reused idempotency key,
+    /// `ModelMismatch` if the namespace was embedded with another model, and what the ledger gives.
+    pub async fn write(&self, records: Vec<NewRecord>, options: &WriteOptions) -> Result<WriteReport> {
+        if records.is_empty() || records.len() > limits::BATCH {
+            return Err(Error::invalid(
+                "records",
+                format!("1 to {} records", limits::BATCH),
+                format!("{} records", records.len()),
+            ));
+        }
+        let now = self.now();
+        let mut batch = Batch::new(now);
+        if let Some(key) = &options.idempotency_key {
+            if key.starts_with(RESERVED_KEY_PREFIX) {
+                return Err(Error::invalid(
+                    "idempotency_key",
+                    "a key that does not begin with mnemic.",
+                    mnemic_core::ids::quoted(key),
+                ));
+            }
+            batch.idempotency = Some(Idempotency::new(key, fingerprint(&records)?)?);
+        }
+        let prepared = self.prepare_writes(records, options.dedupe, now).await?;
+        batch.events.push(self.journal("records.written", prepared.writes.len(), now)?);
+        self.commit_records(batch, prepared).await.map(|(report, _)| report)
+    }
+
+    /// Appends an event. The same event again changes nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field, `Conflict` if another event has this id.
+    pub async fn log_audit(&self, event: NewEvent) -> Result<(EventId, Appended)> {
+        let now = self.now();
+        let event = self.accept_event(event, now)?;
+        let event_id = event.event_id.clone();
+        let mut batch = Batch::new(now);
+        batch.events.push(event);
+        let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
+        let appended = receipt.events.first().copied().ok_or_else(|| Error::bug("a commit lost its event"))?;
+        Ok((event_id, appended))
+    }
+
+    /// Appends an event and keeps the records that the reflection policy makes of it, in one commit. The same event again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`] and [`Self::log_audit`].
+    pub async fn write_event(&self, event: NewEvent) -> Result<WrittenEvent> {
+        let now = self.now();
+        let event = self.accept_event(event, now)?;
+        let event_id = event.event_id.clone();
+        if let Some(seen) = self.seen_event(&event).await? {
+            return Ok(seen);
+        }
+        let records = self.engine.policies.reflection.reflect(&event, now)?;
+        let mut prepared =
+            self.prepare_writes(records.into_iter().map(NewRecord::from).collect(), Dedupe::Never, now).await?;
+        let mut batch = Batch::new(now);
+        // Two racers that both saw no event yet commit one effect: the key answers the second with the first's receipt.
+        let mut canonical = String::new();
+        write_canonical_object(&audit::event_object(&event), &mut canonical);
+        let key = format!("{RESERVED_KEY_PREFIX}event.{}", audit::digest(event_id.as_str().as_bytes()));
+        batch.idempotency = Some(Idempotency::new(key, audit::digest(canonical.as_bytes()))?);
+        batch.events.push(event);
+        prepared.warnings.dedup();
+        let (report, appended) = self.commit_records(batch, prepared).await?;
+        let appended = appended.first().copied().ok_or_else(|| Error::bug("a commit lost its event"))?;
+        Ok(WrittenEvent { event_id, appended, report })
+    }
+
+    pub(super) fn accept_event(&self, event: NewEvent, now: Timestamp) -> Result<AuditEvent> {
+        let event_id = match &event.event_id {
+            Some(id) => id.clone(),
+            None => EventId::new(self.mint(now))?,
+        };
+        let event = event.into_event(event_id, now);
+        if event.thread_id.is_reserved() {
+            let expected = format!("a thread id that does not begin with {}", mnemic_core::ThreadId::RESERVED_PREFIX);
+            return Err(Error::invalid("thread_id", expected, mnemic_core::ids::quoted(event.thread_id.as_str())));
+        }
+        event.check()?;
+        Ok(event)
+    }
+
+    /// The answer for an event that was written before, with the records that still exist.
+    async fn seen_event(&self, event: &AuditEvent) -> Result<Option<WrittenEvent>> {
+        let range = EventRange { event_id: Some(event.event_id.clone()), ..EventRange::default() };
+        let page = mnemic_core::PageRequest::first(1)?;
+        let found = self.engine.ledger.events(&self.namespace, &range, &page).await?;
+        let Some(entry) = found.items.into_iter().next() else { return Ok(None) };
+        if entry.event.as_ref().is_some_and(|stored| stored != event) {
+            let message = format!(
+                "event_id: expected a new id or the same event, found another event with id {}",
+                event.event_id
+            );
+            return Err(Error::new(ErrorKind::Conflict, message).with_field("event_id"));
+        }
+        let records = self.engine.policies.reflection.reflect(event, self.now())?;
+        let ids: Vec<RecordId> = records.into_iter().map(|record| record.id).collect();
+        let stored = self.engine.ledger.fetch(&self.namespace, &ids, mnemic_core::ports::Read::default()).await?;
+        let records = stored
+            .into_iter()
+            .flatten()
+            .map(|stored| WrittenRecord {
+                id: stored.record.id,
+                version: stored.record.version,
+                created_at: stored.record.created_at,
+                outcome: RecordOutcome::Indexed,
+            })
+            .collect();
+        let appended = Appended { sequence: entry.sequence, outcome: mnemic_core::AppendOutcome::Duplicate };
+        let report = WriteReport { records, replayed: true, warnings: Vec::new() };
+        Ok(Some(WrittenEvent { event_id: event.event_id.clone(), appended, report }))
+    }
+
+    async fn prepare_writes(&self, drafts: Vec<NewRecord>, dedupe: Dedupe, now: Timestamp) -> Result<Prepared> {
+        self.engine.check_model(&self.namespace).await?;
+        let mut writes = Vec::with_capacity(drafts.len());
+        let mut seen: HashMap<RecordId, usize> = HashMap::with_capacity(drafts.len());
+        for (i, draft) in drafts.into_iter().enumerate() {
+            let write =
+                self.accept_record(draft, dedupe, now).map_err(|error| error.within(format!("records[{i}]")))?;
+            if let Some(earlier) = seen.insert(write.record.id.clone(), i) {
+                let found =
+                    format!("{} also at records[{earlier}]", mnemic_core::ids::quoted(write.record.id.as_str()));
+                return Err(Error::invalid(format!("records[{i}].id"), "an id that occurs once", found));
+            }
+            writes.push(write);
+        }
+        let warnings = self.embed_writes(&mut writes).await;
+        Ok(Prepared { writes, warnings })
+    }
+
+    fn accept_record(&self, draft: NewRecord, dedupe: Dedupe, now: Timestamp) -> Result<RecordWrite> {
+        let id = match (&draft.id, dedupe) {
+            (Some(id), _) => id.clone(),
+            (None, Dedupe::Never) => self.mint_record_id(now)?,
+            (None, Dedupe::ByContent) => content_id(&draft)?,
+        };
+        let embedding = match (&draft.embedding, self.engine.embedder.model()) {
+            (None, _) => None,
+            (Some(components), Some(model)) => Some(Embedding::new(model, components.clone())?),
+            (Some(_), None) => {
+                let message = "embedding: expected none, since this memory has no embedding model, found one";
+                return Err(Error::new(ErrorKind::Unsupported, message).with_field("embedding"));
+            }
+        };
+        let expect = draft.expect;
+        let record = draft.into_record(id, now);
+        record.check()?;
+        Ok(RecordWrite { record, embedding, expect, tasks: Vec::new() })
+    }
+
+    /// Embeds what has no embedding yet. A failing embedder never loses a record: it stays pending.
+    async fn embed_writes(&self, writes: &mut [RecordWrite]) -> Vec<String> {
+        let wanting: Vec<usize> =
+            writes.iter().enumerate().filter(|(_, write)| write.embedding.is_none()).map(|(i, _)| i).collect();
+        let texts: Vec<&str> =
+            wanting.iter().filter_map(|i| writes.get(*i)).map(|write| write.record.text.as_str()).collect();
+        let embedded = self.engine.embed(Purpose::Document, &texts).await;
+        let (embeddings, warnings) = match embedded {
+            Ok(embeddings) => (embeddings.into_iter().map(|e| (e, false)).collect::<Vec<_>>(), Vec::new()),
+            Err(error) => (vec![(None, true); wanting.len()], vec![format!("embeddings are pending: {error}")]),
+        };
+        for (i, (embedding, pending)) in wanting.into_iter().zip(embeddings) {
+            if let Some(write) = writes.get_mut(i) {
+                write.embedding = embedding;
+                if pending {
+                    write.tasks.push(Task::Embed);
+                }
+            }
+        }
+        warnings
+    }
+
+    /// Commits and brings the indexes up to date. A failing index never fails a commit: it catches up from the feed.
+    async fn commit_records(&self, mut batch: Batch, prepared: Prepared) -> Result<(WriteReport, Vec<Appended>)> {
+        let Prepared { writes, mut warnings } = prepared;
+        batch.writes.clone_from(&writes);
+        let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
+        let known: Vec<(RecordId, Option<StoredRecord>)> =
+            if receipt.replayed { Vec::new() } else { stored(&writes, &receipt.writes) };
+        let committed = receipt.changes.filter(|_| !receipt.replayed);
+        let synced = self.engine.sync_with(&self.namespace, &known, committed).await;
+        if let Err(error) = &synced {
+            tracing::warn!(namespace = %self.namespace, %error, "an index is behind and catches up later");
+            warnings.push(format!("an index is behind: {error}"));
+        }
+        let records = receipt
+            .writes
+            .into_iter()
+            .enumerate()
+            .map(|(i, written)| {
+                let waits = writes.get(i).is_some_and(|write| !write.tasks.is_empty());
+                let outcome = if waits || synced.is_err() { RecordOutcome::Pending } else { RecordOutcome::Indexed };
+                WrittenRecord { id: written.id, version: written.version, created_at: written.created_at, outcome }
+            })
+            .collect();
+        Ok((WriteReport { records, replayed: receipt.replayed, warnings }, receipt.events))
+    }
+}
+
+/// What the ledger holds after a commit, from what it was given and what it answered.
+pub(super) fn stored(
+    writes: &[RecordWrite],
+    written: &[mnemic_core::Written],
+) -> Vec<(RecordId, Option<StoredRecord>)> {
+    writes
+        .iter()
+        .zip(written)
+        .map(|(write, written)| {
+            let record =
+                MemoryRecord { version: written.version, created_at: written.created_at, ..write.record.clone() };
+            (record.id.clone(), Some(StoredRecord { record, embedding: write.embedding.clone() }))
+        })
+        .collect()
+}
+
+/// The id of a record by what it says: the same for the same user, kind and words.
+fn content_id(draft: &NewRecord) -> Result<RecordId> {
+    let user = draft.user_id.as_ref().map_or("", |user| user.as_str());
+    let kind = draft.kind.unwrap_or_default();
+    let content = format!("mnemic.content.v1\0{user}\0{kind}\0{}", duplicates::normalized(&draft.text));
+    let mark = audit::digest(content.as_bytes()).to_string();
+    RecordId::new(format!("c-{}", mark.get(..32).unwrap_or(&mark)))
+}
+
+/// The digest of what the caller gave, without what the manager adds (minted ids, times).
+fn fingerprint(drafts: &[NewRecord]) -> Result<mnemic_core::Digest> {
+    let (nowhere, never) = (RecordId::new("-")?, Timestamp::from_micros(0)?);
+    let mut canonical = String::new();
+    for draft in drafts {
+        let record = draft.clone().into_record(draft.id.clone().unwrap_or_else(|| nowhere.clone()), never);
+        write_canonical_object(&wire::record_object(&record), &mut canonical);
+        canonical.push_str(&format!("{:?}{:?}\n", draft.expect, draft.embedding));
+    }
+    Ok(audit::digest(canonical.as_bytes()))
+}
