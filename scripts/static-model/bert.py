@@ -1,6 +1,6 @@
 """BERT forward pass in NumPy for inputs that all have the same length, as the recipe needs it.
 
-Not a general runtime: no attention mask, no batching of unequal lengths; inference of whole texts is not its job.
+Not a general runtime: no attention mask, no batches of unequal lengths; whole texts are not its job.
 """
 
 from __future__ import annotations
@@ -12,29 +12,38 @@ import numpy as np
 from safetensors.numpy import load_file
 
 
-def erf(x: np.ndarray) -> np.ndarray:
-    """Error function by Abramowitz and Stegun 7.1.26 in float64 (absolute error below 1.5e-7)."""
-    sign = np.sign(x)
-    a = np.abs(x.astype(np.float64))
-    t = 1.0 / (1.0 + 0.3275911 * a)
-    poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    return (sign * (1.0 - poly * np.exp(-a * a))).astype(np.float32)
+def gelu(x: np.ndarray) -> np.ndarray:
+    """x times the normal distribution's integral up to x, by Abramowitz and Stegun 7.1.26 (error below 1e-6)."""
+    z = np.abs(x) * np.float32(0.5**0.5)
+    t = 1 / (1 + np.float32(0.3275911) * z)
+    tail = np.float32(1.061405429) * t
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        tail = (tail + np.float32(coefficient)) * t
+    tail *= np.exp(-z * z) * np.float32(0.5)
+    return np.where(x > 0, x * (1 - tail), x * tail)
 
 
 class Bert:
-    """A BERT encoder read from a Hugging Face model directory."""
+    """An encoder over weights under the names of a Hugging Face BERT."""
 
-    def __init__(self, directory: Path):
-        self.config = json.loads((directory / "config.json").read_text())
+    def __init__(self, weights: dict[str, np.ndarray], layers: int, heads: int, epsilon: float):
+        self.w, self.layers, self.heads, self.epsilon = weights, layers, heads, np.float32(epsilon)
+
+    @staticmethod
+    def read(directory: Path) -> Bert:
+        config = json.loads((directory / "config.json").read_text())
         weights = load_file(directory / "model.safetensors")
-        self.w = {name.removeprefix("bert."): value.astype(np.float32) for name, value in weights.items()}
-        self.heads = self.config["num_attention_heads"]
-        self.epsilon = self.config["layer_norm_eps"]
+        return Bert(
+            {name.removeprefix("bert."): value.astype(np.float32) for name, value in weights.items()},
+            config["num_hidden_layers"],
+            config["num_attention_heads"],
+            config["layer_norm_eps"],
+        )
 
     def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
-        mean = x.mean(-1, keepdims=True)
-        variance = x.var(-1, keepdims=True)
-        return (x - mean) / np.sqrt(variance + self.epsilon) * self.w[f"{name}.weight"] + self.w[f"{name}.bias"]
+        x = x - x.mean(-1, keepdims=True)
+        deviation = np.sqrt(np.square(x).mean(-1, keepdims=True) + self.epsilon)
+        return x / deviation * self.w[f"{name}.weight"] + self.w[f"{name}.bias"]
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
         return x @ self.w[f"{name}.weight"].T + self.w[f"{name}.bias"]
@@ -45,10 +54,11 @@ class Bert:
         x = self.w["embeddings.word_embeddings.weight"][ids]
         x = x + self.w["embeddings.position_embeddings.weight"][:length]
         x = x + self.w["embeddings.token_type_embeddings.weight"][0]
-        x = self._norm(x, "embeddings.LayerNorm")
         hidden = x.shape[-1]
+        # Rows of one matrix rather than a stack of small ones: one large product each.
+        x = self._norm(x.reshape(-1, hidden), "embeddings.LayerNorm")
         size = hidden // self.heads
-        for layer in range(self.config["num_hidden_layers"]):
+        for layer in range(self.layers):
             p = f"encoder.layer.{layer}"
             q, k, v = (
                 self._linear(x, f"{p}.attention.self.{part}")
@@ -56,12 +66,23 @@ class Bert:
                 .transpose(0, 2, 1, 3)
                 for part in ("query", "key", "value")
             )
-            scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(size).astype(np.float32)
+            scores = np.einsum("bhte,bhse->bhts", q, k) * np.float32(size**-0.5)
             scores = np.exp(scores - scores.max(-1, keepdims=True))
             scores /= scores.sum(-1, keepdims=True)
-            context = (scores @ v).transpose(0, 2, 1, 3).reshape(batch, length, hidden)
+            context = np.einsum("bhts,bhse->bhte", scores, v).transpose(0, 2, 1, 3).reshape(-1, hidden)
             x = self._norm(x + self._linear(context, f"{p}.attention.output.dense"), f"{p}.attention.output.LayerNorm")
-            inner = self._linear(x, f"{p}.intermediate.dense")
-            inner = inner * 0.5 * (1.0 + erf(inner / np.sqrt(2.0).astype(np.float32)))
+            inner = gelu(self._linear(x, f"{p}.intermediate.dense"))
             x = self._norm(x + self._linear(inner, f"{p}.output.dense"), f"{p}.output.LayerNorm")
-        return x
+        return x.reshape(batch, length, hidden)
+
+
+def token_vectors(model: Bert, tokens: np.ndarray, begin: int, end: int, label: str, batch: int = 256) -> np.ndarray:
+    """The mean of the model's outputs on `begin t end`, for every token id `t`."""
+    out = []
+    for start in range(0, len(tokens), batch):
+        part = tokens[start : start + batch]
+        ids = np.stack([np.full_like(part, begin), part, np.full_like(part, end)], axis=1)
+        out.append(model.forward(ids).mean(axis=1))
+        print(f"\r{label}: {start + len(part)}/{len(tokens)} tokens", end="", flush=True)
+    print()
+    return np.concatenate(out)

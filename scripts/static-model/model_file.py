@@ -7,12 +7,13 @@ Layout, little-endian, `n` tokens of `d` dimensions:
     0   8  magic "MNEMSTAT"
     8   4  format version, 1
     12  4  tokenizer, 1 = WordPiece over BERT's uncased normalization
-    16  4  d
-    20  4  n
-    24  4  v, length of all token strings together in bytes
-    28  16 model name, ASCII, zero-padded
-    44  4  CRC-32 (IEEE) of bytes 0..44 followed by bytes 48..end
-    48     n+1 u32 offsets into the strings, v bytes of strings (UTF-8, `##` marks a continuation),
+    16  4  scripts of the model as a set of bits, 1 = Latin, 2 = Cyrillic
+    20  4  d
+    24  4  n
+    28  4  v, length of all token strings together in bytes
+    32  16 model name, ASCII, zero-padded
+    48  4  CRC-32 (IEEE) of bytes 0..48 followed by bytes 52..end
+    52     n+1 u32 offsets into the strings, v bytes of strings (UTF-8, `##` marks a continuation),
            n f32 scales, n*d i8 rows; the vector of a token is its scale times its row
 """
 
@@ -32,9 +33,13 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 MAGIC = b"MNEMSTAT"
 VERSION = 1
 WORDPIECE_UNCASED = 1
-HEADER = struct.Struct("<8sIIIII16s")
-LATIN = ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x2AF),
-         (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF))
+HEADER = struct.Struct("<8s6I16s")
+LATIN, CYRILLIC = 1, 2
+SCRIPTS = {
+    LATIN: ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x2AF),
+            (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF)),
+    CYRILLIC: ((0x400, 0x52F), (0x1C80, 0x1C8F), (0xA640, 0xA69F)),
+}
 
 
 def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,28 +48,30 @@ def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return scales, np.clip(np.rint(vectors / scales[:, None]), -127, 127).astype(np.int8)
 
 
-def write(path: Path, name: str, tokens: list[str], vectors: np.ndarray) -> None:
+def write(path: Path, name: str, scripts: int, tokens: list[str], vectors: np.ndarray) -> None:
     strings = [token.encode("utf-8") for token in tokens]
     offsets = np.cumsum([0] + [len(s) for s in strings]).astype("<u4")
     scales, rows = quantize(vectors)
     count, dimension = rows.shape
-    head = HEADER.pack(MAGIC, VERSION, WORDPIECE_UNCASED, dimension, count, int(offsets[-1]), name.encode("ascii"))
+    sizes = (dimension, count, int(offsets[-1]))
+    head = HEADER.pack(MAGIC, VERSION, WORDPIECE_UNCASED, scripts, *sizes, name.encode("ascii"))
     body = offsets.tobytes() + b"".join(strings) + scales.astype("<f4").tobytes() + rows.tobytes()
     path.write_bytes(head + struct.pack("<I", zlib.crc32(body, zlib.crc32(head))) + body)
 
 
-def mostly_foreign(text: str) -> bool:
-    """Whether at least half of the letters are outside the Latin script."""
+def mostly_foreign(text: str, scripts: int) -> bool:
+    """Whether at least half of the letters are outside `scripts`."""
     letters = [ord(c) for c in text if unicodedata.category(c)[0] == "L"]
-    latin = sum(any(low <= c <= high for low, high in LATIN) for c in letters)
-    return len(letters) > 0 and len(letters) - latin >= latin
+    ranges = [r for script, ranges in SCRIPTS.items() if script & scripts for r in ranges]
+    own = sum(any(low <= c <= high for low, high in ranges) for c in letters)
+    return len(letters) > 0 and len(letters) - own >= own
 
 
 class StaticModel:
     """A model file in memory."""
 
-    def __init__(self, name: str, tokens: list[str], vectors: np.ndarray):
-        self.name, self.tokens, self.vectors = name, tokens, vectors
+    def __init__(self, name: str, scripts: int, tokens: list[str], vectors: np.ndarray):
+        self.name, self.scripts, self.tokens, self.vectors = name, scripts, tokens, vectors
         vocabulary = {token: i for i, token in enumerate(tokens)}
         vocabulary["[UNK]"] = len(tokens)
         self.tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
@@ -74,7 +81,7 @@ class StaticModel:
     @staticmethod
     def read(path: Path) -> StaticModel:
         data = path.read_bytes()
-        magic, version, tokenizer, dimension, count, length, name = HEADER.unpack_from(data)
+        magic, version, tokenizer, scripts, dimension, count, length, name = HEADER.unpack_from(data)
         (checksum,) = struct.unpack_from("<I", data, HEADER.size)
         start = HEADER.size + 4
         if (magic, version, tokenizer) != (MAGIC, VERSION, WORDPIECE_UNCASED):
@@ -87,7 +94,8 @@ class StaticModel:
         start += length
         scales = np.frombuffer(data, "<f4", count, start)
         rows = np.frombuffer(data, np.int8, count * dimension, start + 4 * count).reshape(count, dimension)
-        return StaticModel(name.rstrip(b"\0").decode("ascii"), tokens, rows.astype(np.float32) * scales[:, None])
+        vectors = rows.astype(np.float32) * scales[:, None]
+        return StaticModel(name.rstrip(b"\0").decode("ascii"), scripts, tokens, vectors)
 
     def pieces(self, text: str) -> list[str]:
         """Known pieces of a text, in order; unknown words are left out."""
@@ -99,7 +107,7 @@ class StaticModel:
         for i, text in enumerate(texts):
             ids = self.tokenizer.encode(text, add_special_tokens=False).ids
             ids = [token for token in ids if token < len(self.tokens)]
-            if not ids or mostly_foreign(text):
+            if not ids or mostly_foreign(text, self.scripts):
                 continue
             total = self.vectors[ids].astype(np.float64).sum(axis=0)
             out[i] = total / np.linalg.norm(total)

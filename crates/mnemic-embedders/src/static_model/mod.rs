@@ -15,17 +15,17 @@ use mnemic_core::{
 
 use model_file::{Defect, ModelFile};
 
-static ASSET: &[u8] = include_bytes!("../../assets/static-en-v1.bin");
+static ASSET: &[u8] = include_bytes!("../../assets/static-v1.bin");
 static MODEL: OnceLock<Result<ModelFile<'static>, Defect>> = OnceLock::new();
 
 /// Smaller batches cost less than starting a thread.
 const PARALLEL_TEXTS: usize = 64;
 
-/// Embeds English text with the model that Mnemic carries.
+/// Embeds English and Russian text in one space, with the model that Mnemic carries.
 ///
 /// A document and a query are embedded alike. An entry is `None` for a text without a known word, and for one whose letters
-/// are for the most part outside the Latin script: what the model knows of such a text is noise, which ranks worse than
-/// lexical retrieval alone.
+/// are at least half in scripts other than Latin and Cyrillic: what the model knows of such a text is noise, which ranks
+/// worse than lexical retrieval alone.
 #[derive(Clone, Debug)]
 pub struct StaticEmbedder {
     model: EmbeddingModel,
@@ -40,7 +40,8 @@ impl StaticEmbedder {
     /// `Corrupted` if the program file was damaged.
     pub fn new() -> Result<Self> {
         let file = MODEL.get_or_init(|| ModelFile::read(ASSET)).as_ref().map_err(|defect| corrupted(*defect))?;
-        let dimension = u32::try_from(file.dimension).map_err(|_| corrupted(Defect::Inconsistent("sizes")))?;
+        let dimension = u32::try_from(file.dimension)
+            .map_err(|error| corrupted(Defect::Inconsistent("sizes")).with_source(error))?;
         let model = EmbeddingModel::new("mnemic", file.name, dimension, Metric::Cosine)?;
         Ok(Self { model, file, threads: thread::available_parallelism().map_or(1, usize::from) })
     }
@@ -56,7 +57,9 @@ impl StaticEmbedder {
             let others: Vec<_> = parts.map(|part| scope.spawn(|| self.embed_some(part))).collect();
             let mut all = self.embed_some(own)?;
             for other in others {
-                all.extend(other.join().map_err(|_| Error::bug("a thread of the static embedder panicked"))??);
+                all.extend(
+                    other.join().unwrap_or_else(|_| Err(Error::bug("a thread of the static embedder panicked")))?,
+                );
             }
             Ok(all)
         })
@@ -88,7 +91,7 @@ impl Embedder for StaticEmbedder {
 
 /// Sets `sum` to the unit vector of `text`, or returns false if the model cannot represent it.
 fn vector(file: &ModelFile<'_>, text: &str, sum: &mut [f32]) -> bool {
-    if unicode::is_mostly_foreign(text) {
+    if file.scripts.are_foreign_to(text) {
         return false;
     }
     sum.fill(0.0);

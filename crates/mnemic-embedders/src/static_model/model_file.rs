@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use super::tokenize::Vocabulary;
+use super::{tokenize::Vocabulary, unicode::Scripts};
 
 const MAGIC: &[u8] = b"MNEMSTAT";
 const FORMAT: u32 = 1;
 const WORDPIECE_UNCASED: u32 = 1;
 /// Bytes before the checksum; the body starts after it.
-const HEADER: usize = 44;
+const HEADER: usize = 48;
 
 /// Why a model file cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ impl fmt::Display for Defect {
 pub(crate) struct ModelFile<'a> {
     pub(crate) name: &'a str,
     pub(crate) dimension: usize,
+    pub(crate) scripts: Scripts,
     pub(crate) vocabulary: Vocabulary<'a>,
     scales: Vec<f32>,
     /// Rows of `dimension` two's-complement bytes.
@@ -74,10 +75,11 @@ impl<'a> ModelFile<'a> {
         if found != expected {
             return Err(Defect::Checksum { expected, found });
         }
+        let scripts = Scripts::from_bits(fields.number("header")?).ok_or(Defect::Inconsistent("scripts"))?;
         let dimension = fields.number("header")? as usize;
         let count = fields.number("header")? as usize;
         let length = fields.number("header")? as usize;
-        let name = std::str::from_utf8(fields.0).map_err(|_| Defect::Inconsistent("name"))?.trim_end_matches('\0');
+        let name = std::str::from_utf8(fields.0).ok().ok_or(Defect::Inconsistent("name"))?.trim_end_matches('\0');
         let offsets = body.take(count.saturating_add(1).saturating_mul(4), "offsets")?;
         let strings = body.take(length, "strings")?;
         let scales = body.take(count.saturating_mul(4), "scales")?;
@@ -86,7 +88,7 @@ impl<'a> ModelFile<'a> {
             return Err(Defect::Inconsistent("sizes"));
         }
         let scales = numbers(scales).map(f32::from_bits).collect();
-        Ok(Self { name, dimension, vocabulary: vocabulary(offsets, strings)?, scales, rows })
+        Ok(Self { name, dimension, scripts, vocabulary: vocabulary(offsets, strings)?, scales, rows })
     }
 
     /// Adds the vector of `token` to `sum`, which has `dimension` components. A token outside the file adds nothing.
@@ -144,7 +146,7 @@ mod tests {
     /// A model of two dimensions and the tokens `a` = (1, -2) and `##b` = (1.5, 0).
     fn tiny() -> Vec<u8> {
         let mut header = MAGIC.to_vec();
-        for number in [FORMAT, WORDPIECE_UNCASED, 2, 2, 4] {
+        for number in [FORMAT, WORDPIECE_UNCASED, 3, 2, 2, 4] {
             header.extend_from_slice(&number.to_le_bytes());
         }
         header.extend_from_slice(b"tiny\0\0\0\0\0\0\0\0\0\0\0\0");
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn sizes_that_contradict_a_right_checksum_are_refused() {
-        for (position, number) in [(16, 3u32), (16, 0), (20, u32::MAX), (20, 1), (24, 3), (24, u32::MAX)] {
+        for (position, number) in [(16, 4u32), (20, 3), (20, 0), (24, u32::MAX), (24, 1), (28, 3), (28, u32::MAX)] {
             let mut bytes = tiny();
             bytes[position..position + 4].copy_from_slice(&number.to_le_bytes());
             let sum = checksum(&bytes[..HEADER], &bytes[HEADER + 4..]);

@@ -1,4 +1,4 @@
-//! WordPiece over BERT's uncased normalization: text to token numbers, in one pass.
+//! `WordPiece` over BERT's uncased normalization: text to token numbers, in one pass.
 //! Not a general tokenizer: no added tokens, no offsets, no special tokens; nothing in a text can address `[CLS]`.
 //!
 //! Written by hand because the `tokenizers` crate keeps an alignment of every character through every step: on a text of 200
@@ -51,7 +51,9 @@ impl<'a> Vocabulary<'a> {
     /// Numbers the tokens in the order given.
     pub(crate) fn new(tokens: Vec<&'a [u8]>) -> Self {
         let (mut starts, mut continuations) = (Pieces::default(), Pieces::default());
+        // Growing step by step would rehash every token several times, and opening is part of every command's start.
         starts.numbers.reserve(tokens.len());
+        continuations.numbers.reserve(tokens.len() / 2);
         for (token, number) in tokens.into_iter().zip(0u32..) {
             match token.strip_prefix(b"##") {
                 Some(piece) if !piece.is_empty() => continuations.insert(piece, number),

@@ -36,21 +36,35 @@ pub(super) fn is_ideograph(c: char) -> bool {
     )
 }
 
-/// Whether at least half of the letters are outside the Latin script, so that the pieces known to an English model say
-/// little about the text.
-pub(super) fn is_mostly_foreign(text: &str) -> bool {
-    if text.is_ascii() {
-        return false;
+/// The scripts that a model knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scripts {
+    latin: bool,
+    cyrillic: bool,
+}
+
+impl Scripts {
+    /// From the model file's bits.
+    pub(super) fn from_bits(bits: u32) -> Option<Self> {
+        (bits <= 3).then_some(Self { latin: bits & 1 != 0, cyrillic: bits & 2 != 0 })
     }
-    let (mut latin, mut foreign) = (0usize, 0usize);
-    for c in text.chars() {
-        if is_latin(c) {
-            latin += 1;
-        } else if !c.is_ascii() && c.is_alphabetic() {
-            foreign += 1;
+
+    /// Whether at least half of the letters of `text` are in other scripts, so that the pieces that the model knows say
+    /// little about the text.
+    pub(super) fn are_foreign_to(self, text: &str) -> bool {
+        if self.latin && text.is_ascii() {
+            return false;
         }
+        let (mut own, mut foreign) = (0usize, 0usize);
+        for c in text.chars() {
+            if (self.latin && is_latin(c)) || (self.cyrillic && is_cyrillic(c)) {
+                own += 1;
+            } else if c.is_alphabetic() {
+                foreign += 1;
+            }
+        }
+        foreign > 0 && foreign >= own
     }
-    foreign > 0 && foreign >= latin
 }
 
 fn is_latin(c: char) -> bool {
@@ -59,6 +73,10 @@ fn is_latin(c: char) -> bool {
         'A'..='Z' | 'a'..='z' | '\u{AA}' | '\u{BA}' | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2AF}'
             | '\u{1E00}'..='\u{1EFF}' | '\u{2C60}'..='\u{2C7F}' | '\u{A720}'..='\u{A7FF}'
     )
+}
+
+fn is_cyrillic(c: char) -> bool {
+    matches!(c, '\u{400}'..='\u{52F}' | '\u{1C80}'..='\u{1C8F}' | '\u{A640}'..='\u{A69F}')
 }
 
 /// Ranges (first, last, class) of the characters beyond ASCII that are not [`Class::Other`], ascending.
@@ -147,7 +165,7 @@ const CLASSES: &[(u32, u32, Class)] = &[
     (0x1D17B, 0x1D182, M), (0x1D185, 0x1D18B, M), (0x1D1AA, 0x1D1AD, M), (0x1D242, 0x1D244, M), (0x1DA00, 0x1DA36, M),
     (0x1DA3B, 0x1DA6C, M), (0x1DA75, 0x1DA75, M), (0x1DA84, 0x1DA84, M), (0x1DA87, 0x1DA8B, P), (0x1DA9B, 0x1DA9F, M),
     (0x1DAA1, 0x1DAAF, M), (0x1E8D0, 0x1E8D6, M), (0xE0001, 0xE0001, C), (0xE0020, 0xE007F, C), (0xE0100, 0xE01EF, M),
-    (0xF0000, 0xFFFFD, C), (0x100000, 0x10FFFD, C),
+    (0xF0000, 0xFFFFD, C), (0x10_0000, 0x10_FFFD, C),
 ];
 
 #[cfg(test)]
@@ -169,11 +187,16 @@ mod tests {
 
     #[test]
     fn half_of_the_letters_in_another_script_make_a_text_foreign() {
-        for foreign in ["Привет", "ab вг", "日本語", "αβγ", "№ 5 дом"] {
-            assert!(is_mostly_foreign(foreign), "{foreign}");
+        let (latin, both) = (Scripts::from_bits(1).unwrap(), Scripts::from_bits(3).unwrap());
+        for text in ["日本語", "αβγ", "ab 日本"] {
+            assert!(latin.are_foreign_to(text) && both.are_foreign_to(text), "{text}");
         }
-        for own in ["", "12 %", "hello", "Ångström", "Tiếng Việt", "abc вг", "👍", "« »", "α-synuclein"] {
-            assert!(!is_mostly_foreign(own), "{own}");
+        for text in ["Привет", "ab вг", "№ 5 дом", "Ёж"] {
+            assert!(latin.are_foreign_to(text) && !both.are_foreign_to(text), "{text}");
         }
+        for text in ["", "12 %", "hello", "Ångström", "Tiếng Việt", "abc вг", "👍", "« »", "α-synuclein"] {
+            assert!(!latin.are_foreign_to(text) && !both.are_foreign_to(text), "{text}");
+        }
+        assert!(Scripts::from_bits(2).unwrap().are_foreign_to("hello"));
     }
 }
