@@ -1,3 +1,17 @@
-//! The command line of Mnemic.
+//! The command line of Mnemic: reads arguments, runs one verb, shows its answer, exits with a documented code.
+//! Not here: what the verbs do to memory (the `mnemic` crate).
 
-fn main() {}
+mod args;
+mod commands;
+mod context;
+mod exit;
+mod input;
+mod output;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run::run(std::env::args_os().collect())
+}

@@ -1,0 +1,17 @@
+//! `mnemic export`.
+
+use crate::{
+    context::Context,
+    exit::{Failure, Result},
+    output::Answer,
+};
+
+/// Options of `export`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs `export`.
+#[expect(clippy::unused_async, reason = "every verb is run the same way")]
+pub(crate) async fn run(_ctx: &Context, _args: &Args) -> Result<Answer> {
+    Err(Failure::other("export is not built in"))
+}

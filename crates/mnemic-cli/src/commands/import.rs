@@ -1,0 +1,17 @@
+//! `mnemic import`.
+
+use crate::{
+    context::Context,
+    exit::{Failure, Result},
+    output::Answer,
+};
+
+/// Options of `import`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs `import`.
+#[expect(clippy::unused_async, reason = "every verb is run the same way")]
+pub(crate) async fn run(_ctx: &Context, _args: &Args) -> Result<Answer> {
+    Err(Failure::other("import is not built in"))
+}
