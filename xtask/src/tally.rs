@@ -1,0 +1,118 @@
+//! Counts of tests, summed over the summary lines that test runners print. Not here: running them.
+
+use std::{fmt, ops::Add};
+
+/// How many tests did what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Tests that passed.
+    pub(crate) passed: u64,
+    /// Tests that failed, or did not end in time.
+    pub(crate) failed: u64,
+    /// Tests that did not run, each with a reason in its source or its output.
+    pub(crate) skipped: u64,
+}
+
+impl Tally {
+    /// Adds what `line` sums up, if it is a summary: `test result: …` of the standard and the `libtest-mimic` harness, or
+    /// `Summary [ … ] …` of nextest.
+    pub(crate) fn read(&mut self, line: &str) {
+        let line = plain(line);
+        let line = line.trim_start();
+        let counts = if let Some(rest) = line.strip_prefix("test result:") {
+            rest
+        } else if let Some((_, rest)) = line.strip_prefix("Summary [").and_then(|rest| rest.split_once(" run:")) {
+            rest
+        } else {
+            return;
+        };
+        // `5 passed (1 slow), 2 failed` or `ok. 5 passed; 2 failed`: a number counts what the word after it says.
+        let mut words = counts.split([' ', ',', ';', '(', ')']).filter(|word| !word.is_empty()).peekable();
+        while let Some(word) = words.next() {
+            let (Ok(count), Some(what)) = (word.parse::<u64>(), words.peek()) else { continue };
+            match what.trim() {
+                "passed" => self.passed += count,
+                "failed" | "timed" => self.failed += count,
+                "skipped" | "ignored" => self.skipped += count,
+                _ => {}
+            }
+        }
+    }
+
+    /// Tests that ran.
+    pub(crate) fn ran(self) -> u64 {
+        self.passed + self.failed
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// The line without terminal colors.
+fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut parts = line.split("\u{1b}[");
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        // A color ends at its first letter.
+        out.push_str(part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, passed: u64, failed: u64, skipped: u64) {
+        let mut tally = Tally::default();
+        tally.read(line);
+        assert_eq!(tally, Tally { passed, failed, skipped }, "{line}");
+    }
+
+    #[test]
+    fn the_standard_harness_is_understood() {
+        check(
+            "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s\n",
+            5,
+            0,
+            1,
+        );
+        check("test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n", 4, 2, 0);
+    }
+
+    #[test]
+    fn nextest_is_understood_with_and_without_color() {
+        check("     Summary [   1.234s] 12 tests run: 10 passed (1 slow), 2 failed, 3 skipped\n", 10, 2, 3);
+        check("     Summary [   9.1s] 3/9 tests run: 1 passed, 1 failed, 1 timed out, 0 skipped\n", 1, 2, 0);
+        check("     Summary [   0.2s] 1 test run: 1 passed, 7 skipped\n", 1, 0, 7);
+        check(
+            "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m2\u{1b}[0m tests run: \u{1b}[1m2\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m \u{1b}[33;1mskipped\u{1b}[0m",
+            2,
+            0,
+            0,
+        );
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        check("test l01_two_passed ... ok", 0, 0, 0);
+        check("I wrote: 5 passed, 3 failed", 0, 0, 0);
+    }
+}
