@@ -2,7 +2,7 @@
 //! Not a general tokenizer: no added tokens, no offsets, no special tokens; nothing in a text can address `[CLS]`.
 //!
 //! Written by hand because the `tokenizers` crate keeps an alignment of every character through every step: on a text of 200
-//! characters it takes 35 us for the split alone, where this takes 4 to 6 us for the whole embedding (one core;
+//! characters it takes 35 to 50 us for the split alone, where this takes 4 to 6 us for the whole embedding (English, one core;
 //! `examples/throughput.rs` prints both). `tests` proves that the two split alike, for every character of Unicode.
 
 use rustc_hash::FxHashMap;
