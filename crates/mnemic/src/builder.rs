@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use mnemic_core::{
-    Namespace, Result,
+    Error, ErrorKind, Namespace, Result,
     policy::{
         fusion::Fusion,
         priors::Priors,
@@ -18,6 +18,7 @@ use mnemic_ledgers::{InMemoryLedger, SqliteConfig, SqliteLedger};
 
 use crate::{
     MemoryManager,
+    config::{EmbedderChoice, Profile, Settings},
     engine::{Embedded, Engine},
 };
 
@@ -102,6 +103,25 @@ impl Builder {
         })
     }
 
+    /// The parts that settings ask for.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a profile that is not built in, and what opening the directory gives.
+    pub fn from_settings(settings: &Settings) -> Result<Self> {
+        let parts = match settings.profile.value {
+            Profile::Dev => Self::default(),
+            Profile::Embedded => Self::embedded(&settings.directory.value)?,
+            Profile::Production => {
+                let message = "profile: expected dev or embedded, since no server is supported yet, found production";
+                return Err(Error::new(ErrorKind::InvalidConfig, message).with_field("profile"));
+            }
+        };
+        Ok(match settings.embedder.value {
+            EmbedderChoice::None => parts.embedder(Arc::new(NoneEmbedder)),
+            EmbedderChoice::Static => parts.embedder(Arc::new(StaticEmbedder::new()?)),
+        })
+    }
+
     /// Keeps what is true here.
     #[must_use]
     pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
@@ -163,4 +183,12 @@ impl Builder {
         );
         Ok(MemoryManager::new(Arc::new(engine), namespace))
     }
+}
+
+/// Makes a directory from a backup. The target must be absent or empty; it is usable only once everything in it was verified.
+///
+/// # Errors
+/// `InvalidInput` for a target that holds something, `Corrupted` naming the file of a damaged backup.
+pub async fn restore(source: &Path, target: &Path) -> Result<()> {
+    SqliteLedger::restore(source, target).await
 }

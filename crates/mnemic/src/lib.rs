@@ -10,7 +10,7 @@ mod engine;
 mod manager;
 pub mod wire;
 
-pub use builder::{Builder, LegWeights, Policies};
+pub use builder::{Builder, LegWeights, Policies, restore};
 pub use draft::{NewEvent, NewRecord};
 pub use manager::{
     AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, Dedupe, ForgetReceipt, Forgotten, Health,

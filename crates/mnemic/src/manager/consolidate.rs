@@ -61,7 +61,7 @@ impl MemoryManager {
         if how.trial == Trial::Dry || gone == 0 {
             return Ok(ConsolidationReport { id: None, plan, remaining });
         }
-        let id = self.mint(now);
+        let id = Self::mint(now);
         self.apply_plan(&id, &plan, &records, now).await?;
         Ok(ConsolidationReport { id: Some(id), plan, remaining })
     }
@@ -109,9 +109,9 @@ impl MemoryManager {
                 .deletes
                 .push(RecordDelete { id: prune.id.clone(), expect: Precondition::Version(version(&prune.id)) });
         }
-        batch.events.push(self.journal("records.consolidated", batch.writes.len() + batch.deletes.len(), now)?);
+        batch.events.push(Self::journal("records.consolidated", batch.writes.len() + batch.deletes.len(), now)?);
         for (user_id, payload) in notes.into_payloads() {
-            batch.events.push(self.note(id, "consolidation.applied", user_id, payload, now)?);
+            batch.events.push(Self::note(id, "consolidation.applied", user_id, payload, now)?);
         }
         self.commit_changes(batch).await
     }
@@ -126,7 +126,6 @@ impl MemoryManager {
 
     /// An event in a consolidation's own thread. It belongs to the user whose records it names, so that erasing them erases it.
     pub(super) fn note(
-        &self,
         consolidation: &str,
         action: &str,
         user_id: Option<UserId>,
@@ -134,7 +133,7 @@ impl MemoryManager {
         now: Timestamp,
     ) -> Result<AuditEvent> {
         Ok(AuditEvent {
-            event_id: EventId::new(self.mint(now))?,
+            event_id: EventId::new(Self::mint(now))?,
             timestamp: now,
             user_id,
             thread_id: ThreadId::consolidation(consolidation),

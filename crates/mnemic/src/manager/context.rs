@@ -82,7 +82,7 @@ impl MemoryManager {
         let now = self.now();
         let mut batch = Batch::new(now);
         batch.slots.push(write);
-        batch.events.push(self.journal("slots.written", 1, now)?);
+        batch.events.push(Self::journal("slots.written", 1, now)?);
         self.engine.ledger.commit(&self.namespace, batch).await?;
         self.slots(thread, None).await
     }

@@ -81,7 +81,7 @@ impl MemoryManager {
             return Ok(ForgetReceipt::default());
         }
         let now = self.now();
-        let event = self.journal("erased", 1, now)?;
+        let event = Self::journal("erased", 1, now)?;
         let receipt = self.engine.ledger.erase(&self.namespace, Erasure { at: now, target, event }).await?;
         let mut residue = receipt.residue;
         if let Err(error) = self.drop_from_indexes().await {

@@ -7,6 +7,7 @@ mod forget;
 mod health;
 mod maintain;
 mod outbox;
+mod query;
 mod read;
 mod retrieve;
 mod undo;
@@ -22,7 +23,7 @@ pub use context::{ContextBlock, ContextRequest, SetSlots};
 pub use forget::{ForgetReceipt, Forgotten, Selector};
 pub use health::{Health, HealthDetail, Stats};
 pub use maintain::VerifyReport;
-pub use retrieve::{LegOutcome, LegReport, Mode, Query, Retrieval, Shown};
+pub use query::{LegOutcome, LegReport, Mode, Query, Retrieval, Shown};
 pub use undo::{Rollback, Undone};
 pub use write::{Dedupe, RecordOutcome, WriteOptions, WriteReport, WrittenEvent, WrittenRecord};
 
@@ -77,20 +78,20 @@ impl MemoryManager {
     }
 
     /// A time-ordered id (UUID version 7) of the manager's time.
-    fn mint(&self, now: Timestamp) -> String {
+    fn mint(now: Timestamp) -> String {
         let micros = now.as_micros().max(0).unsigned_abs();
         let (seconds, nanos) = (micros / 1_000_000, (micros % 1_000_000) as u32 * 1000);
         uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)).to_string()
     }
 
-    fn mint_record_id(&self, now: Timestamp) -> Result<RecordId> {
-        RecordId::new(self.mint(now))
+    fn mint_record_id(now: Timestamp) -> Result<RecordId> {
+        RecordId::new(Self::mint(now))
     }
 
     /// The event by which memory tells of its own change. It counts and never names, so that no erasure has to reach into it.
-    fn journal(&self, action: &str, count: usize, now: Timestamp) -> Result<AuditEvent> {
+    fn journal(action: &str, count: usize, now: Timestamp) -> Result<AuditEvent> {
         Ok(AuditEvent {
-            event_id: EventId::new(self.mint(now))?,
+            event_id: EventId::new(Self::mint(now))?,
             timestamp: now,
             user_id: None,
             thread_id: ThreadId::journal(),

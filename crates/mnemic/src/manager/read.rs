@@ -1,5 +1,7 @@
 //! Reading what memory holds: records, history, events, threads, slots, the change feed. Not here: finding by meaning (`retrieve`).
 
+use std::fmt::Write;
+
 use mnemic_core::{
     ChainedEvent, Change, ChangeSeq, Error, Filter, MemoryRecord, Namespace, Page, PageRequest, RecordId, Result,
     Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp, limits,
@@ -118,7 +120,8 @@ impl MemoryManager {
                 if !snapshot.is_empty() {
                     snapshot.push('\n');
                 }
-                snapshot.push_str(&format!("{} {}:{} ", event.timestamp, event.source, event.action));
+                // Writing to a String cannot fail.
+                let _infallible = write!(snapshot, "{} {}:{} ", event.timestamp, event.source, event.action);
                 mnemic_core::value::write_canonical_object(&event.payload, &mut snapshot);
             }
             if found.next.is_none() {

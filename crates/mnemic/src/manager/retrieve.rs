@@ -3,12 +3,12 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use mnemic_core::{
     ChangeSeq, Comparison, Embedding, Error, ErrorKind, Explanation, Field, Filter, Hit, Leg, MemoryRecord, Operand,
-    PageRequest, RecordId, Result, StoredRecord, Timestamp, UserId,
+    PageRequest, RecordId, Result, StoredRecord, Timestamp,
     ids::check_text,
     limits,
     policy::{
@@ -19,105 +19,12 @@ use mnemic_core::{
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
-use super::MemoryManager;
+use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown};
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 100;
 /// Above this word similarity a hit repeats the one above it and is moved down.
 const REPEATS: f64 = 0.9;
-
-/// Which ways of searching to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Every way that there is.
-    #[default]
-    Hybrid,
-    /// By embedding only.
-    Dense,
-    /// By words only.
-    Lexical,
-}
-
-/// Which records may be shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shown {
-    /// Those that hold: not expired, not superseded, valid at the time asked about.
-    #[default]
-    Live,
-    /// All that memory holds.
-    All,
-}
-
-/// What to retrieve.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// What it is about. Always literal text.
-    pub text: String,
-    /// Most hits, 1 to 1000.
-    pub limit: Option<usize>,
-    /// Only records of this user.
-    pub user_id: Option<UserId>,
-    /// Only records that pass.
-    pub filter: Filter,
-    /// Which ways of searching to use.
-    pub mode: Mode,
-    /// As memory stood at this instant.
-    pub as_of: Option<Timestamp>,
-    /// Which records may be shown.
-    pub shown: Shown,
-}
-
-impl Query {
-    /// Asks for the ten best records about `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
-    }
-
-    /// Hits when none were asked for by number.
-    pub const DEFAULT_LIMIT: usize = 10;
-}
-
-/// What became of one way of searching.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LegOutcome {
-    /// It answered.
-    Ran {
-        /// How many candidates it brought.
-        found: usize,
-    },
-    /// It was not asked, for this reason.
-    Skipped(String),
-    /// It failed; the answer is degraded.
-    Failed(String),
-}
-
-/// One way of searching in one retrieval.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LegReport {
-    /// Which way.
-    pub leg: Leg,
-    /// Which index served it.
-    pub index: &'static str,
-    /// What became of it.
-    pub outcome: LegOutcome,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// What a retrieval found, and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retrieval {
-    /// The hits, best first.
-    pub hits: Vec<Hit>,
-    /// Every way of searching.
-    pub legs: Vec<LegReport>,
-    /// Why the answer may be less than it could be; empty if it is whole.
-    pub degraded: Vec<String>,
-    /// Candidates that the ledger no longer held in the revision that an index saw.
-    pub stale: usize,
-    /// How long it took.
-    pub took: Duration,
-}
 
 /// Where a retrieval looks: the memory as it is, or a copy of it as it was.
 struct Scene {
@@ -141,7 +48,7 @@ impl MemoryManager {
             None => self.present().await?,
             Some(instant) => self.past(instant).await?,
         };
-        let filter = self.whole_filter(query, scene.now);
+        let filter = Self::whole_filter(query, scene.now);
         filter.check()?;
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
         let (dense, lexical) = self.search(query, &scene, &filter, depth).await;
@@ -228,7 +135,7 @@ impl MemoryManager {
         Ok(Scene { dense: Some(Arc::clone(&index)), lexical: Some(index), past: Some(records), now: instant })
     }
 
-    fn whole_filter(&self, query: &Query, now: Timestamp) -> Filter {
+    fn whole_filter(query: &Query, now: Timestamp) -> Filter {
         let mut filter = query.filter.clone();
         if let Some(user_id) = &query.user_id {
             filter = filter.and(Filter::equals(Field::UserId, user_id.as_str()));
@@ -314,12 +221,11 @@ impl MemoryManager {
     /// Reads the candidates from the ledger and applies priors. What the ledger does not hold in that revision is dropped.
     async fn hydrate(&self, candidates: Vec<Candidate>, scene: &Scene, shown: Shown) -> Result<(Vec<Hit>, usize)> {
         let ids: Vec<RecordId> = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-        let records: Vec<Option<MemoryRecord>> = match &scene.past {
-            Some(past) => ids.iter().map(|id| past.get(id).cloned()).collect(),
-            None => {
-                let stored = self.engine.ledger.fetch(&self.namespace, &ids, Read::default()).await?;
-                stored.into_iter().map(|stored| stored.map(|stored| stored.record)).collect()
-            }
+        let records: Vec<Option<MemoryRecord>> = if let Some(past) = &scene.past {
+            ids.iter().map(|id| past.get(id).cloned()).collect()
+        } else {
+            let stored = self.engine.ledger.fetch(&self.namespace, &ids, Read::default()).await?;
+            stored.into_iter().map(|stored| stored.map(|stored| stored.record)).collect()
         };
         let mut stale = 0;
         let mut hits = Vec::with_capacity(candidates.len());

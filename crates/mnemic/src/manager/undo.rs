@@ -57,8 +57,8 @@ impl MemoryManager {
         for (write, embedding) in batch.writes.iter_mut().zip(embeddings) {
             write.embedding = embedding;
         }
-        batch.events.push(self.journal("consolidation.undone", steps.len(), now)?);
-        batch.events.push(self.note(id, UNDONE, None, Object::new(), now)?);
+        batch.events.push(Self::journal("consolidation.undone", steps.len(), now)?);
+        batch.events.push(Self::note(id, UNDONE, None, Object::new(), now)?);
         self.commit_changes(batch).await?;
         Ok(Undone { restored: steps.into_iter().map(|step| step.id).collect() })
     }

@@ -1,6 +1,6 @@
 //! Writing records and events: validate, embed, commit, index. Not here: embeddings that were pending (`outbox`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write};
 
 use mnemic_core::{
     Appended, AuditEvent, Batch, Embedding, Error, ErrorKind, EventId, Idempotency, MemoryRecord, RecordId,
@@ -112,7 +112,7 @@ impl MemoryManager {
             batch.idempotency = Some(Idempotency::new(key, fingerprint(&records)?)?);
         }
         let prepared = self.prepare_writes(records, options.dedupe, now).await?;
-        batch.events.push(self.journal("records.written", prepared.writes.len(), now)?);
+        batch.events.push(Self::journal("records.written", prepared.writes.len(), now)?);
         self.commit_records(batch, prepared).await.map(|(report, _)| report)
     }
 
@@ -122,7 +122,7 @@ impl MemoryManager {
     /// `InvalidInput` naming the field, `Conflict` if another event has this id.
     pub async fn log_audit(&self, event: NewEvent) -> Result<(EventId, Appended)> {
         let now = self.now();
-        let event = self.accept_event(event, now)?;
+        let event = Self::accept_event(event, now)?;
         let event_id = event.event_id.clone();
         let mut batch = Batch::new(now);
         batch.events.push(event);
@@ -138,7 +138,7 @@ impl MemoryManager {
     /// Those of [`Self::write`] and [`Self::log_audit`].
     pub async fn write_event(&self, event: NewEvent) -> Result<WrittenEvent> {
         let now = self.now();
-        let event = self.accept_event(event, now)?;
+        let event = Self::accept_event(event, now)?;
         let event_id = event.event_id.clone();
         if let Some(seen) = self.seen_event(&event).await? {
             return Ok(seen);
@@ -159,10 +159,10 @@ impl MemoryManager {
         Ok(WrittenEvent { event_id, appended, report })
     }
 
-    pub(super) fn accept_event(&self, event: NewEvent, now: Timestamp) -> Result<AuditEvent> {
+    fn accept_event(event: NewEvent, now: Timestamp) -> Result<AuditEvent> {
         let event_id = match &event.event_id {
             Some(id) => id.clone(),
-            None => EventId::new(self.mint(now))?,
+            None => EventId::new(Self::mint(now))?,
         };
         let event = event.into_event(event_id, now);
         if event.thread_id.is_reserved() {
@@ -225,7 +225,7 @@ impl MemoryManager {
     fn accept_record(&self, draft: NewRecord, dedupe: Dedupe, now: Timestamp) -> Result<RecordWrite> {
         let id = match (&draft.id, dedupe) {
             (Some(id), _) => id.clone(),
-            (None, Dedupe::Never) => self.mint_record_id(now)?,
+            (None, Dedupe::Never) => Self::mint_record_id(now)?,
             (None, Dedupe::ByContent) => content_id(&draft)?,
         };
         let embedding = match (&draft.embedding, self.engine.embedder.model()) {
@@ -323,7 +323,8 @@ fn fingerprint(drafts: &[NewRecord]) -> Result<mnemic_core::Digest> {
     for draft in drafts {
         let record = draft.clone().into_record(draft.id.clone().unwrap_or_else(|| nowhere.clone()), never);
         write_canonical_object(&wire::record_object(&record), &mut canonical);
-        canonical.push_str(&format!("{:?}{:?}\n", draft.expect, draft.embedding));
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(canonical, "{:?}{:?}", draft.expect, draft.embedding);
     }
     Ok(audit::digest(canonical.as_bytes()))
 }
