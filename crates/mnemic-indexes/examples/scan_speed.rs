@@ -133,14 +133,18 @@ async fn measure(records: u64) {
         );
     }
 
+    reopen(&index, config, &namespace).await;
+}
+
+async fn reopen(index: &LocalIndex, config: LocalIndexConfig, namespace: &Namespace) {
     let start = Instant::now();
-    index.persist(&namespace).await.unwrap();
+    index.persist(namespace).await.unwrap();
     let saved = start.elapsed();
     let start = Instant::now();
     let reopened = LocalIndex::new(config).unwrap();
-    reopened.position(&namespace).await.unwrap();
+    reopened.position(namespace).await.unwrap();
     let loaded = start.elapsed();
-    let report = reopened.check(&namespace).await.unwrap();
+    let report = reopened.check(namespace).await.unwrap();
     println!(
         "  snapshot saved in {saved:.1?}, loaded in {loaded:.1?}; about {} MiB in memory and on disk",
         report.bytes >> 20

@@ -61,9 +61,13 @@ impl Writer {
         }
     }
 
+    /// Embeddings are most of a snapshot, so they are written in one sweep.
     pub(crate) fn f32s(&mut self, values: &[f32]) {
-        for value in values {
-            self.0.extend_from_slice(&value.to_le_bytes());
+        let start = self.0.len();
+        self.0.resize(start + values.len() * 4, 0);
+        let (places, _) = self.0.get_mut(start..).unwrap_or_default().as_chunks_mut::<4>();
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = value.to_le_bytes();
         }
     }
 

@@ -65,24 +65,30 @@ impl DenseIndex {
     /// Makes room for embeddings of so many rows, so that they are not moved while they arrive.
     pub(crate) fn reserve(&mut self, rows: usize) {
         self.inverse_lengths.reserve_exact(rows);
+        self.vectors.reserve_exact(rows * self.dimension);
     }
 
-    /// Sets a row's embedding, whose model has been adopted.
-    pub(crate) fn set(&mut self, row: Ordinal, components: &[f32]) {
+    /// Sets a row's embedding, whose model has been adopted. Refuses what no [`Embedding`] can be.
+    pub(crate) fn set(&mut self, row: Ordinal, components: &[f32]) -> bool {
         let at = row as usize;
-        if components.len() != self.dimension || self.dimension == 0 {
-            return;
+        if components.is_empty() || components.len() != self.dimension {
+            return false;
+        }
+        let inverse = inverse_length(components);
+        if !(inverse > 0.0 && inverse.is_finite()) {
+            return false;
         }
         if self.inverse_lengths.len() <= at {
             self.inverse_lengths.resize(at + 1, 0.0);
             self.vectors.resize((at + 1) * self.dimension, 0.0);
         }
         let place = at * self.dimension..(at + 1) * self.dimension;
-        if let (Some(vector), Some(inverse)) = (self.vectors.get_mut(place), self.inverse_lengths.get_mut(at)) {
+        if let (Some(vector), Some(length)) = (self.vectors.get_mut(place), self.inverse_lengths.get_mut(at)) {
             vector.copy_from_slice(components);
-            *inverse = (1.0 / length(components)) as f32;
+            *length = inverse;
             self.held.insert(row);
         }
+        true
     }
 
     /// Takes a row's embedding out.
@@ -189,6 +195,13 @@ impl DenseIndex {
 
 fn length(vector: &[f32]) -> f64 {
     vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+}
+
+/// One over the length, in single precision where that is precise.
+fn inverse_length(vector: &[f32]) -> f32 {
+    let mut square = [0.0];
+    inner_products(vector, vector, &mut square);
+    if (1e-30..1e30).contains(&square[0]) { 1.0 / square[0].sqrt() } else { (1.0 / length(vector)) as f32 }
 }
 
 /// The same arithmetic, in the same order, as `Embedding::cosine`.

@@ -137,6 +137,16 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// These rows, at the ordinals from zero; `None` if two have one id.
+    pub(crate) fn from_rows(rows: Vec<Row>) -> Option<Self> {
+        let by_id: BTreeMap<RecordId, Ordinal> = rows.iter().map(|row| row.id.clone()).zip(0..).collect();
+        let mut live = RoaringBitmap::new();
+        live.insert_range(0..rows.len() as Ordinal);
+        let bytes = rows.iter().map(Row::bytes).sum();
+        let places: Vec<Option<Box<Row>>> = rows.into_iter().map(|row| Some(Box::new(row))).collect();
+        (by_id.len() == places.len()).then_some(Self { places, by_id, live, bytes })
+    }
+
     /// Rows that hold a record.
     pub(crate) fn live(&self) -> &RoaringBitmap {
         &self.live

@@ -40,9 +40,7 @@ pub(crate) fn encode(namespace: &Namespace, state: &State) -> Vec<u8> {
     });
     out.count(state.rows.len());
     state.rows.iter().for_each(|(_, row)| encode_row(&mut out, row));
-    for (ordinal, _) in state.rows.iter() {
-        out.option(state.dense.vector(ordinal), Writer::f32s);
-    }
+    encode_dense(&mut out, &state.dense, state.rows.len());
     encode_text(&mut out, &state.text);
     seal(out.0)
 }
@@ -105,14 +103,8 @@ fn decode_body(namespace: &Namespace, from: &mut Reader<'_>) -> Result<State, Ma
     let position = ChangeSeq(from.u64()?);
     let model = from.option(decode_model)?;
     let count = from.count(48)?;
-    let mut rows = Rows::default();
-    for _ in 0..count {
-        let row = decode_row(from)?;
-        if rows.find(row.id.as_str()).is_some() {
-            return Err(Malformed("a record occurs twice"));
-        }
-        rows.push(row);
-    }
+    let rows = (0..count).map(|_| decode_row(from)).collect::<Result<_, _>>()?;
+    let rows = Rows::from_rows(rows).ok_or(Malformed("a record occurs twice"))?;
     let dense = decode_dense(from, model.as_ref(), count)?;
     let text = decode_text(from, count)?;
     if !from.0.is_empty() {
@@ -198,20 +190,27 @@ fn decode_time(from: &mut Reader<'_>) -> Result<Timestamp, Malformed> {
     Timestamp::from_micros(from.i64()?).map_err(refused("a time is not one"))
 }
 
+/// One mark per row, whether it has an embedding; then the embeddings.
+fn encode_dense(out: &mut Writer, dense: &DenseIndex, rows: usize) {
+    let vectors: Vec<Option<&[f32]>> = (0..rows as u32).map(|row| dense.vector(row)).collect();
+    out.0.extend(vectors.iter().map(|vector| u8::from(vector.is_some())));
+    vectors.into_iter().flatten().for_each(|vector| out.f32s(vector));
+}
+
 fn decode_dense(from: &mut Reader<'_>, model: Option<&EmbeddingModel>, rows: usize) -> Result<DenseIndex, Malformed> {
     let mut dense = DenseIndex::default();
     if let Some(model) = model {
         dense.adopt(model).map_err(refused("its model is not one"))?;
+    }
+    let marks = from.bytes(rows)?;
+    if marks.iter().all(|mark| *mark == 1) {
         dense.reserve(rows);
     }
-    for ordinal in 0..rows as u32 {
-        if let Some(vector) = from.option(|from| from.f32s(dense.dimension()))? {
-            // The same rules as for any embedding: a length that is a positive number.
-            let square: f32 = vector.iter().map(|x| x * x).sum();
-            if !(square > 0.0 && square.is_finite()) {
-                return Err(Malformed("an embedding has no direction"));
-            }
-            dense.set(ordinal, &vector);
+    for (row, mark) in (0..).zip(marks) {
+        if *mark == 1 && !dense.set(row, &from.f32s(dense.dimension())?) {
+            return Err(Malformed("an embedding has no direction"));
+        } else if *mark > 1 {
+            return Err(Malformed("a mark of presence is neither 0 nor 1"));
         }
     }
     Ok(dense)

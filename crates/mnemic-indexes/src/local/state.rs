@@ -2,7 +2,7 @@
 //! (`snapshot`).
 
 use mnemic_core::{
-    ChangeSeq, Cursor, Embedding, EmbeddingModel, Filter, Order, Page, PageRequest, Result, StoredRecord,
+    ChangeSeq, Cursor, Embedding, EmbeddingModel, Error, Filter, Order, Page, PageRequest, Result, StoredRecord,
     ports::{IndexChange, IndexHit, IndexReport, IndexedId},
 };
 use roaring::RoaringBitmap;
@@ -116,7 +116,9 @@ impl State {
                     self.dense.adopt(embedding.model())?;
                 }
                 self.dense.check(embedding.model())?;
-                self.dense.set(ordinal, embedding.components());
+                if !self.dense.set(ordinal, embedding.components()) {
+                    return Err(Error::bug("an embedding has no direction"));
+                }
             }
             None => self.dense.remove(ordinal),
         }

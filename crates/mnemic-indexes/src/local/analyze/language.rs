@@ -123,6 +123,12 @@ impl Language {
     pub(crate) fn stem_into(self, word: &str, out: &mut String) {
         let index = (self as usize).wrapping_sub(1);
         match STEMMERS.get(index) {
+            // English spells accents in borrowed words only, and its stemmer does not know them.
+            Some(stemmer) if self == Self::English && !word.is_ascii() => {
+                let mut plain = String::with_capacity(word.len());
+                push_folded(word, &mut plain);
+                out.push_str(&stemmer.stem(&plain));
+            }
             Some(stemmer) => {
                 let stem = stemmer.stem(word);
                 // Some stemmers cut a word away entirely; it must still be findable as itself.

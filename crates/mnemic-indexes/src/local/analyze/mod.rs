@@ -13,6 +13,8 @@ mod stop_words;
 #[cfg(test)]
 mod tests;
 
+use std::sync::LazyLock;
+
 pub(crate) use language::Language;
 pub(crate) use scan::{Mode, Scan};
 pub(crate) use script::Script;
@@ -20,6 +22,11 @@ pub(crate) use stop_words::is_stop_word;
 
 /// A number that changes whenever the analysis does, so that a snapshot of another analysis is not mistaken for a current one.
 pub(crate) fn fingerprint() -> u32 {
+    static FINGERPRINT: LazyLock<u32> = LazyLock::new(take_fingerprint);
+    *FINGERPRINT
+}
+
+fn take_fingerprint() -> u32 {
     const PROBES: [&str; 8] = [
         "Caroline's I-485 was filed on 2026-03-15; e-mail john.smith@example.com about user_id b2b and the hearings, don't wait",
         "Документы поданы, свидетельства ёлок ждём: рассмотрение ходатайств и слушания по делу",

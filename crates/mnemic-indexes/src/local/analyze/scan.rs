@@ -95,7 +95,7 @@ impl Scan {
     fn cut(&mut self, normal: &str, mode: Mode) {
         let mut gap = Gap::Open;
         for c in normal.chars() {
-            if c.is_ascii_alphanumeric() || (!c.is_ascii() && c.is_alphanumeric()) {
+            if is_of_word(c) {
                 self.letter(c, gap, mode);
                 gap = Gap::None;
             } else if !c.is_ascii() && is_combining_mark(c) {
@@ -284,6 +284,11 @@ impl Scan {
         }
         self.tokens.push(Token { start: start as u32, end: end as u32, script, extra });
     }
+}
+
+/// Letters and numbers of any script; the frequent ones without a look into the tables.
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, 'а'..='я') || (!c.is_ascii() && c.is_alphanumeric())
 }
 
 /// What lies between the last letter and the next.
