@@ -1,0 +1,186 @@
+//! Configuration: where each setting comes from, which source wins, and every fault at once.
+//! Not here: opening anything; reading the process environment is the caller's part (see [`Inputs`]).
+//!
+//! Sources, strongest first: flags, environment, `.env` in the working directory (which never overrides the environment),
+//! `mnemic.toml` in the working directory or the nearest directory above it, the user's `mnemic/config.toml` under
+//! `$XDG_CONFIG_HOME` or `~/.config`, and the default.
+//!
+//! | setting (file key) | flag | variable | default |
+//! |---|---|---|---|
+//! | `profile` | `--profile` | `MNEMIC_PROFILE`, else `ENV` | `embedded` |
+//! | `dir` | `--dir` | `MNEMIC_DIR` | `$XDG_DATA_HOME/mnemic`, else `~/.local/share/mnemic`, without a home `./.mnemic` |
+//! | `namespace` | `--namespace` | `MNEMIC_NAMESPACE` | `default`; with `ENV` in charge `staging` or `production` |
+//! | `embedder` | `--embedder` | `MNEMIC_EMBEDDER` | `static`; in the `dev` profile `none` |
+//! | `log` | `--log` | `MNEMIC_LOG` | `warn` |
+//!
+//! `ENV` chooses the profile where nothing stronger than it does: `development` means `dev`, `staging` and `production` mean
+//! `production` with the namespace of the same name as default. Nothing set at all means `embedded`. A value of `ENV` that is
+//! empty or a path is a shell's start-up file and is ignored; any other value is a fault.
+//!
+//! Secrets come from the environment or `.env` only, each also as `<NAME>_FILE` with the path of a file that holds it:
+//! `POSTGRES_DSN`, `PINECONE_API_KEY`, `VOYAGE_API_KEY`, `GEMINI_API_KEY`, `OPENAI_API_KEY`. White space around a secret is a
+//! fault, except one line end at the end of a secret's file.
+//!
+//! In `.env`, `$NAME` stands for another variable unless the value is in single quotes.
+
+mod choices;
+mod env_file;
+mod faults;
+mod resolve;
+mod secret;
+mod sources;
+mod toml_file;
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use mnemic_core::{Namespace, Result};
+
+pub use choices::{EmbedderChoice, Profile};
+pub use secret::Secret;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// This environment variable.
+    Environment(String),
+    /// This `.env` file.
+    EnvFile(PathBuf),
+    /// This `mnemic.toml`.
+    ProjectFile(PathBuf),
+    /// This file of the user.
+    UserFile(PathBuf),
+    /// Nothing was set.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::EnvFile(path) | Self::ProjectFile(path) | Self::UserFile(path) => write!(f, "{}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// What the command line says; absent where it says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--profile`
+    pub profile: Option<String>,
+    /// `--dir`
+    pub dir: Option<PathBuf>,
+    /// `--namespace`
+    pub namespace: Option<String>,
+    /// `--embedder`
+    pub embedder: Option<String>,
+    /// `--log`
+    pub log: Option<String>,
+}
+
+/// The world as [`load`] sees it.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What the command line says.
+    pub flags: &'a Flags,
+    /// One environment variable; the process's own is `&|name| std::env::var_os(name)`.
+    pub environment: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Where `.env` and `mnemic.toml` are looked for and relative paths start.
+    pub working_directory: &'a Path,
+}
+
+impl fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs")
+            .field("flags", &self.flags)
+            .field("working_directory", &self.working_directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every setting with its origin.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which combination of parts.
+    pub profile: Sourced<Profile>,
+    /// Where the embedded profile keeps its data; absolute if the working directory is.
+    pub directory: Sourced<PathBuf>,
+    /// The namespace of calls that name none.
+    pub namespace: Sourced<Namespace>,
+    /// What makes embeddings.
+    pub embedder: Sourced<EmbedderChoice>,
+    /// What to log, in the form of `tracing`'s filter.
+    pub log: Sourced<String>,
+    /// The `PostgreSQL` server, always in the form `postgresql://`.
+    pub postgres_dsn: Option<Sourced<Secret>>,
+    /// The key for Pinecone.
+    pub pinecone_api_key: Option<Sourced<Secret>>,
+    /// The key for Voyage.
+    pub voyage_api_key: Option<Sourced<Secret>>,
+    /// The key for Gemini.
+    pub gemini_api_key: Option<Sourced<Secret>>,
+    /// The key for `OpenAI` and servers that speak like it.
+    pub openai_api_key: Option<Sourced<Secret>>,
+}
+
+/// One setting as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The setting's name, as in `mnemic.toml`.
+    pub key: &'static str,
+    /// The value; `(hidden)` for a secret, `(not set)` for none.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Settings {
+    /// Every setting as it may be shown, secrets hidden, in a fixed order.
+    pub fn entries(&self) -> Vec<Entry> {
+        let shown = |key, value: &dyn fmt::Display, origin: &Origin| Entry {
+            key,
+            value: value.to_string(),
+            origin: origin.clone(),
+        };
+        let hidden = |key, secret: &Option<Sourced<Secret>>| match secret {
+            Some(secret) => shown(key, &"(hidden)", &secret.origin),
+            None => shown(key, &"(not set)", &Origin::Default),
+        };
+        vec![
+            shown("profile", &self.profile.value, &self.profile.origin),
+            shown("dir", &self.directory.value.display(), &self.directory.origin),
+            shown("namespace", &self.namespace.value, &self.namespace.origin),
+            shown("embedder", &self.embedder.value, &self.embedder.origin),
+            shown("log", &self.log.value, &self.log.origin),
+            hidden("postgres_dsn", &self.postgres_dsn),
+            hidden("pinecone_api_key", &self.pinecone_api_key),
+            hidden("voyage_api_key", &self.voyage_api_key),
+            hidden("gemini_api_key", &self.gemini_api_key),
+            hidden("openai_api_key", &self.openai_api_key),
+        ]
+    }
+}
+
+/// Reads every source and resolves every setting.
+///
+/// # Errors
+/// `InvalidConfig` with one line for each fault of any source, none of them showing a secret.
+pub fn load(inputs: &Inputs<'_>) -> Result<Settings> {
+    resolve::settings(inputs)
+}
