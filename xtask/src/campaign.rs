@@ -9,7 +9,7 @@ use crate::{Outcome, run, tally::Tally};
 
 /// Runs every test whose name tells of a kill, `rounds` times each.
 pub(crate) fn crash(root: &Path, rounds: u32) -> Outcome {
-    let packages = ["-p", "mnemic-ledgers", "-p", "mnemic-cli"];
+    let packages = ["-p", "mnemic-ledgers", "-p", "mnemic", "-p", "mnemic-cli"];
     let arguments =
         [&["test", "--release", "--locked", "--tests"][..], &packages, &["kill", "--", "--nocapture"]].concat();
     let mut command = run::cargo(root, &arguments);
