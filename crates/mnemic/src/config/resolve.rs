@@ -184,9 +184,8 @@ fn secret(sources: &Sources, name: &str, faults: &mut Faults) -> Option<Sourced<
         .map(|layer| (layer.get(name), layer.get(&file_name)))
         .find(|(value, file)| value.is_some() || file.is_some())?;
     let (raw, value) = match (value, file) {
-        (Some(raw), Some(file)) => {
+        (Some(raw), Some(_)) => {
             faults.push(&raw.place, format!("expected one of {name} and {file_name}, found both"));
-            check_secret(name, file, secret_file(file), faults);
             return None;
         }
         (Some(raw), None) => {
