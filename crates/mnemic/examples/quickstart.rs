@@ -3,14 +3,18 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows its answer")]
 
-use mnemic::{MemoryManager, NewRecord, Query, WriteOptions};
+use mnemic::{Dedupe, MemoryManager, NewRecord, Query, WriteOptions};
 
 #[tokio::main]
 async fn main() -> mnemic::Result<()> {
     let memory = MemoryManager::embedded("./memory")?.in_namespace("case-petrova".parse()?);
-    let deadline =
-        NewRecord::new("The reply to the USCIS request is due on June 2, 2026.").with_id("deadline".parse()?);
-    memory.write(vec![deadline], &WriteOptions::default()).await?;
+    let learned = [
+        "The reply to USCIS is due on June 2, 2026.",
+        "The premium processing fee is $2,805.",
+        "Anna lives in Austin.",
+    ];
+    let options = WriteOptions { dedupe: Dedupe::ByContent, ..WriteOptions::default() };
+    memory.write(learned.map(NewRecord::new).into(), &options).await?;
 
     let found = memory.retrieve(&Query::new("До какого числа нужно ответить на запрос?")).await?;
     for hit in &found.hits {

@@ -9,7 +9,10 @@
     reason = "tests fail by panicking"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
@@ -246,4 +249,34 @@ fn a_door_that_goes_around_the_facade_fails() {
 fn a_new_crate_fails_until_it_is_placed() {
     let graph = Graph { members: BTreeSet::from(["mnemic-new".to_owned()]), ..Graph::default() };
     assert_eq!(violations(HOUSE, &graph), ["mnemic-new has no place in the house"]);
+}
+
+/// The files that every folder of a kind of adapter has: who knows one knows where to look in all.
+const SIBLINGS: &[(&str, &[&str])] = &[
+    ("mnemic-ledgers", &["mod.rs", "commit.rs", "erase.rs", "events.rs", "feed.rs", "records.rs", "slots.rs"]),
+    ("mnemic-indexes", &["mod.rs", "config.rs", "error.rs", "filter.rs"]),
+    ("mnemic-embedders", &["mod.rs"]),
+];
+
+/// What is missing in `held`, the names of the files of one folder.
+fn missing<'a>(expected: &[&'a str], held: &BTreeSet<String>) -> Vec<&'a str> {
+    expected.iter().copied().filter(|name| !held.contains(*name)).collect()
+}
+
+#[test]
+fn adapters_of_one_kind_have_the_same_files() {
+    for (name, expected) in SIBLINGS {
+        let source = format!("{}/../{name}/src", env!("CARGO_MANIFEST_DIR"));
+        let entries = fs::read_dir(&source).unwrap().map(Result::unwrap);
+        for folder in entries.filter(|entry| entry.file_type().unwrap().is_dir()) {
+            let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+            let held = files.map(|file| file.into_string().unwrap()).collect();
+            assert_eq!(missing(expected, &held), Vec::<&str>::new(), "in {}", folder.path().display());
+        }
+    }
+}
+
+#[test]
+fn a_folder_without_a_sibling_file_is_told() {
+    assert_eq!(missing(&["mod.rs", "error.rs"], &BTreeSet::from(["mod.rs".to_owned()])), ["error.rs"]);
 }
