@@ -4,5 +4,7 @@
 
 pub mod in_memory;
 mod rules;
+pub mod sqlite;
 
 pub use in_memory::InMemoryLedger;
+pub use sqlite::{SqliteConfig, SqliteLedger};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
 use mnemic_core::{
-    AuditEvent, Batch, Cursor, Error, ErrorKind, Order, Page, PageRequest, RecordId, Result, Salt,
+    AuditEvent, Batch, Cursor, Error, ErrorKind, Filter, Order, Page, PageRequest, RecordId, Result, Salt,
     ids::quoted,
     ports::{Embeddings, Read},
 };
@@ -105,5 +105,16 @@ pub(crate) fn walk<K: Ord + ToString, T>(
         (Order::Newest, None) => page(items.rev().map(Ok), request),
         (Order::Oldest, Some(after)) => page(items.skip_while(|(key, _)| *key <= after).map(Ok), request),
         (Order::Newest, Some(after)) => page(items.rev().skip_while(|(key, _)| *key >= after).map(Ok), request),
+    }
+}
+/// The user that every record which passes the filter must have, if the filter says so by form.
+pub(crate) fn required_user(filter: &Filter) -> Option<&str> {
+    use mnemic_core::{Comparison, Field, Operand};
+    match filter {
+        Filter::Compare(Field::UserId, Comparison::Eq, Operand::String(user)) => Some(user),
+        Filter::And(filters) => filters.iter().find_map(required_user),
+        Filter::Compare(..) | Filter::Or(_) | Filter::Not(_) | Filter::In(..) | Filter::Nin(..) | Filter::Exists(_) => {
+            None
+        }
     }
 }

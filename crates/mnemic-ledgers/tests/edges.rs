@@ -17,7 +17,7 @@ use mnemic_core::{
     PageRequest, Precondition, Sequence, Task, ThreadId, UserId, Version,
     ports::{Embeddings, EventRange, Ledger, Read},
 };
-use mnemic_ledgers::InMemoryLedger;
+use mnemic_ledgers::{InMemoryLedger, SqliteConfig, SqliteLedger};
 
 /// Runs one async check on every ledger.
 macro_rules! on_every_ledger {
@@ -26,6 +26,19 @@ macro_rules! on_every_ledger {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(&super::InMemoryLedger::new()).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let directory = tempfile::tempdir().unwrap();
+                let config = super::SqliteConfig::new(directory.path().join("ledger"));
+                let ledger = super::SqliteLedger::open(config).unwrap();
+                super::$name(&ledger).await;
+                for namespace in ["a", "b"] {
+                    let namespace = super::ns(namespace);
+                    assert_eq!(ledger.verify(&namespace).await.unwrap(), Vec::<String>::new());
+                }
             })*
         }
     };

@@ -1,0 +1,222 @@
+//! The change feed as it is stored, and reading it, the outbox, the kept receipts and the counts.
+//! Not here: who writes to them (`changes`, `commit`, `erase`).
+
+use mnemic_core::{
+    Change, ChangeSeq, Changed, Digest, Idempotency, OutboxId, OutboxItem, Receipt, RecordId, Sequence, Task, ThreadId,
+    Timestamp, Version, ports::NamespaceReport,
+};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{
+    directory,
+    error::{Outcome, corrupted},
+    records::text,
+    snapshot::Snapshot,
+    stored,
+};
+
+/// What a change is, in one byte of the feed. A change is its kind and two numbers; names are looked up, so that they vanish
+/// from the feed with what they name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Ordinal of the record, version.
+    Written = 1,
+    Embedded = 2,
+    Deleted = 3,
+    /// Ordinal that the record had, zero.
+    Erased = 4,
+    /// Sequence of the event, zero.
+    Appended = 5,
+    EventErased = 6,
+    /// Ordinal of the thread, version.
+    Slots = 7,
+}
+
+impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Written, Self::Embedded, Self::Deleted, Self::Erased, Self::Appended, Self::EventErased, Self::Slots];
+}
+
+/// Appends one change to a commit's packed changes.
+pub(super) fn encode(out: &mut Vec<u8>, kind: Kind, subject: u64, version: u64) {
+    out.push(kind as u8);
+    for mut number in [subject, version] {
+        while number >= 0x80 {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        out.push(number as u8);
+    }
+}
+
+/// Reads a commit's packed changes; `None` if they are damaged.
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(Kind, u64, u64)>> {
+    let mut changes = Vec::new();
+    let mut bytes = bytes.iter();
+    while let Some(code) = bytes.next() {
+        let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == *code)?;
+        let mut number = || {
+            let mut value = 0u64;
+            for shift in (0..64).step_by(7) {
+                let byte = *bytes.next()?;
+                value |= u64::from(byte & 0x7f) << shift;
+                if byte < 0x80 {
+                    return Some(value);
+                }
+            }
+            None
+        };
+        changes.push((kind, number()?, number()?));
+    }
+    Some(changes)
+}
+
+/// The last change.
+pub(super) fn head(connection: &Connection) -> Outcome<u64> {
+    let mut statement = connection.prepare_cached("SELECT last FROM commits ORDER BY last DESC LIMIT 1")?;
+    Ok(statement.query_row((), |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// The kept answer to a repeated request.
+pub(super) fn replay(connection: &Connection, request: &Idempotency) -> Outcome<Option<Receipt>> {
+    let mut statement = connection.prepare_cached("SELECT fingerprint, body FROM receipts WHERE key = ?1")?;
+    let mut rows = statement.query([&request.key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let fingerprint = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    if Digest(fingerprint.try_into().unwrap_or_default()) != request.fingerprint {
+        return Err(Idempotency::conflict().into());
+    }
+    Ok(Some(stored::unpack_receipt(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?))
+}
+
+/// The text of a task in its column.
+pub(super) fn task_text(task: &Task) -> String {
+    match task {
+        Task::Embed => "embed".to_owned(),
+        Task::Index(name) => format!("index:{name}"),
+    }
+}
+
+fn read_task(text: &str) -> Option<Task> {
+    match text.split_once(':') {
+        None if text == "embed" => Some(Task::Embed),
+        Some(("index", name)) => Some(Task::Index(name.to_owned())),
+        _ => None,
+    }
+}
+
+impl Snapshot<'_> {
+    pub(super) fn changes(&self, after: ChangeSeq, limit: usize) -> Outcome<Vec<Change>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT last, at, changes FROM commits WHERE last > ?1 ORDER BY last")?;
+        let mut rows = statement.query([i64::try_from(after.0).unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let last: u64 = row.get(0)?;
+            let at = Timestamp::from_micros(row.get(1)?)?;
+            let packed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+            let damaged = || corrupted(&self.file(), format_args!("the changes up to position {last} cannot be read"));
+            let changes = decode(packed).ok_or_else(damaged)?;
+            let before = last.checked_sub(changes.len() as u64).ok_or_else(damaged)?;
+            let numbered = (before + 1..).zip(changes).filter(|(seq, _)| *seq > after.0);
+            for (seq, change) in numbered.take(limit - found.len()) {
+                found.push(Change { seq: ChangeSeq(seq), at, what: self.changed(change)? });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Looks up the names of a change.
+    fn changed(&self, (kind, subject, version): (Kind, u64, u64)) -> Outcome<Changed> {
+        let name = |sql: &str| -> Outcome<Option<String>> {
+            Ok(self.connection.prepare_cached(sql)?.query_row([subject], |row| row.get(0)).optional()?)
+        };
+        let record = |make: fn(RecordId, Version) -> Changed| -> Outcome<Changed> {
+            Ok(match name("SELECT id FROM records WHERE ordinal = ?1")? {
+                Some(id) => make(RecordId::new(id)?, Version(version)),
+                None => Changed::Erased(None),
+            })
+        };
+        match kind {
+            Kind::Written => record(Changed::Written),
+            Kind::Embedded => record(Changed::Embedded),
+            Kind::Deleted => record(Changed::Deleted),
+            Kind::Erased => {
+                let id = name("SELECT id FROM erased_names WHERE ordinal = ?1")?;
+                Ok(Changed::Erased(id.map(RecordId::new).transpose()?))
+            }
+            Kind::Appended => Ok(Changed::Appended(Sequence(subject))),
+            Kind::EventErased => Ok(Changed::EventErased(Sequence(subject))),
+            Kind::Slots => {
+                let thread = name("SELECT thread FROM slot_threads WHERE ordinal = ?1")?;
+                Ok(Changed::Slots(thread.map(ThreadId::new).transpose()?, Version(version)))
+            }
+        }
+    }
+
+    pub(super) fn outbox(&self, limit: usize) -> Outcome<Vec<OutboxItem>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT outbox.id, task, records.id, outbox.version, since
+             FROM outbox JOIN records USING (ordinal) ORDER BY outbox.id LIMIT ?1",
+        )?;
+        let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut items = Vec::new();
+        while let Some(row) = rows.next()? {
+            let unknown = || corrupted(&self.file(), "the outbox holds an unknown task");
+            items.push(OutboxItem {
+                id: OutboxId(row.get(0)?),
+                task: read_task(text(row, 1)?).ok_or_else(unknown)?,
+                record_id: RecordId::new(text(row, 2)?)?,
+                version: Version(row.get(3)?),
+                since: Timestamp::from_micros(row.get(4)?)?,
+            });
+        }
+        Ok(items)
+    }
+}
+
+/// Counts what a namespace holds.
+pub(super) fn report(snapshot: &Snapshot<'_>) -> Outcome<NamespaceReport> {
+    let count = |sql: &str| -> Outcome<u64> { Ok(snapshot.connection.query_row(sql, (), |row| row.get(0))?) };
+    let oldest = snapshot.connection.query_row("SELECT since FROM outbox ORDER BY id LIMIT 1", (), |row| row.get(0));
+    let mut statement = snapshot.connection.prepare("SELECT DISTINCT model FROM records WHERE model IS NOT NULL")?;
+    let numbers = statement.query_map((), |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let mut models = Vec::new();
+    for number in numbers {
+        models.push(snapshot.model(number)?.clone());
+    }
+    models.sort();
+    Ok(NamespaceReport {
+        records: count("SELECT count(*) FROM records WHERE body IS NOT NULL")?,
+        embeddings: count("SELECT count(*) FROM records WHERE model IS NOT NULL")?,
+        revisions: count("SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM revisions)")?,
+        events: count("SELECT count(*) FROM events")?,
+        threads_with_slots: count("SELECT count(*) FROM slot_threads WHERE held > 0")?,
+        outbox: count("SELECT count(*) FROM outbox")?,
+        outbox_since: oldest.optional()?.map(Timestamp::from_micros).transpose()?,
+        head: ChangeSeq(head(snapshot.connection)?),
+        models,
+        bytes: directory::bytes(snapshot.directory)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_read_back_and_damaged_ones_are_refused() {
+        let changes = [(Kind::Written, 1, 1), (Kind::Slots, u64::MAX, 127), (Kind::Erased, 128, 0)];
+        let mut bytes = Vec::new();
+        for (kind, subject, version) in changes {
+            encode(&mut bytes, kind, subject, version);
+        }
+        assert_eq!(decode(&bytes).unwrap(), changes);
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(decode(&[99, 0, 0]), None);
+        assert_eq!(decode(&[[1].as_slice(), &[0xff; 20]].concat()), None);
+    }
+}

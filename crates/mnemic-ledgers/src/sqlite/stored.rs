@@ -1,0 +1,410 @@
+//! The stored form of what is packed into one column: a format byte, then MessagePack maps with named fields.
+//! Not here: the domain types, which stay free to change; the columns, which are in `schema`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use mnemic_core::{
+    AppendOutcome, Appended, AuditEvent, ChangeSeq, Error, ErrorKind, EventId, MemoryRecord, Number, Object,
+    Provenance, Ratio, Receipt, RecordId, Result, Sequence, Slots, ThreadId, Timestamp, UserId, Value, Version,
+    Written,
+};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor},
+};
+
+/// The first byte of every packed value. A reader refuses what it does not know.
+const FORMAT: u8 = 1;
+
+fn pack<T: Serialize>(value: &T, capacity: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(capacity);
+    bytes.push(FORMAT);
+    rmp_serde::encode::write_named(&mut bytes, value)
+        .map_err(|source| Error::bug("a value cannot be packed").with_source(source))?;
+    Ok(bytes)
+}
+
+fn unpack<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    match bytes.split_first() {
+        Some((&FORMAT, packed)) => {
+            rmp_serde::from_slice(packed).map_err(|source| damaged(what, "cannot be read").with_source(source))
+        }
+        Some((format, _)) => Err(damaged(what, &format!("has the unknown format {format}"))),
+        None => Err(damaged(what, "is empty")),
+    }
+}
+
+fn damaged(what: &str, how: &str) -> Error {
+    Error::new(ErrorKind::Corrupted, format!("the stored {what} {how}; restore a backup with `mnemic restore`"))
+}
+
+/// A value that every constructor accepted once; that it is refused now means that the file changed.
+fn checked<T>(what: &str, value: Result<T>) -> Result<T> {
+    value.map_err(|source| damaged(what, "holds an impossible value").with_source(source))
+}
+
+#[derive(Serialize)]
+struct RecordOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<&'a str>,
+    kind: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    path: &'a [String],
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    tags: &'a BTreeSet<String>,
+    #[serde(skip_serializing_if = "ObjectOut::is_empty")]
+    meta: ObjectOut<'a>,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salience: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
+    updated: i64,
+    from: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    records: Vec<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct RecordIn {
+    thread: Option<String>,
+    kind: String,
+    text: String,
+    #[serde(default)]
+    path: Vec<String>,
+    #[serde(default)]
+    tags: BTreeSet<String>,
+    #[serde(default)]
+    meta: ObjectIn,
+    source: String,
+    salience: Option<f64>,
+    confidence: Option<f64>,
+    updated: i64,
+    from: i64,
+    to: Option<i64>,
+    expires: Option<i64>,
+    superseded: Option<String>,
+    #[serde(default)]
+    events: Vec<String>,
+    #[serde(default)]
+    records: Vec<String>,
+}
+
+/// What of a record lies in columns of its own.
+pub(super) struct RecordColumns<'a> {
+    pub(super) id: &'a str,
+    pub(super) version: u64,
+    pub(super) created_at: i64,
+    pub(super) user: Option<&'a str>,
+}
+
+/// Packs a record without its columns.
+pub(super) fn pack_record(record: &MemoryRecord) -> Result<Vec<u8>> {
+    let out = RecordOut {
+        thread: record.thread_id.as_ref().map(ThreadId::as_str),
+        kind: record.kind.as_str(),
+        text: &record.text,
+        path: &record.path,
+        tags: &record.tags,
+        meta: ObjectOut(&record.metadata),
+        source: &record.source,
+        salience: record.salience.map(Ratio::get),
+        confidence: record.confidence.map(Ratio::get),
+        updated: record.updated_at.as_micros(),
+        from: record.valid_from.as_micros(),
+        to: record.valid_to.map(Timestamp::as_micros),
+        expires: record.expires_at.map(Timestamp::as_micros),
+        superseded: record.superseded_by.as_ref().map(RecordId::as_str),
+        events: record.provenance.events.iter().map(EventId::as_str).collect(),
+        records: record.provenance.records.iter().map(RecordId::as_str).collect(),
+    };
+    pack(&out, record.text.len() + 256)
+}
+
+/// Reads a record back.
+pub(super) fn unpack_record(columns: &RecordColumns<'_>, body: &[u8]) -> Result<MemoryRecord> {
+    let what = || format!("record {}", mnemic_core::ids::quoted(columns.id));
+    let found: RecordIn = unpack("record", body).map_err(|e| damaged(&what(), "cannot be read").with_source(e))?;
+    read_record(columns, found).map_err(|e| damaged(&what(), "holds an impossible value").with_source(e))
+}
+
+fn read_record(columns: &RecordColumns<'_>, found: RecordIn) -> Result<MemoryRecord> {
+    let ratio = |value: Option<f64>| value.map(|value| Ratio::new("ratio", value)).transpose();
+    let time = |micros: Option<i64>| micros.map(Timestamp::from_micros).transpose();
+    Ok(MemoryRecord {
+        id: RecordId::new(columns.id)?,
+        user_id: columns.user.map(UserId::new).transpose()?,
+        thread_id: found.thread.map(ThreadId::new).transpose()?,
+        kind: found.kind.parse()?,
+        text: found.text,
+        path: found.path,
+        tags: found.tags,
+        metadata: found.meta.0,
+        source: found.source,
+        salience: ratio(found.salience)?,
+        confidence: ratio(found.confidence)?,
+        created_at: Timestamp::from_micros(columns.created_at)?,
+        updated_at: Timestamp::from_micros(found.updated)?,
+        valid_from: Timestamp::from_micros(found.from)?,
+        valid_to: time(found.to)?,
+        expires_at: time(found.expires)?,
+        superseded_by: found.superseded.map(RecordId::new).transpose()?,
+        provenance: Provenance {
+            events: found.events.into_iter().map(EventId::new).collect::<Result<_>>()?,
+            records: found.records.into_iter().map(RecordId::new).collect::<Result<_>>()?,
+        },
+        version: Version(columns.version),
+    })
+}
+
+#[derive(Serialize)]
+struct EventOut<'a> {
+    time: i64,
+    source: &'a str,
+    action: &'a str,
+    payload: ObjectOut<'a>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    tags: &'a BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct EventIn {
+    time: i64,
+    source: String,
+    action: String,
+    payload: ObjectIn,
+    #[serde(default)]
+    tags: BTreeSet<String>,
+}
+
+/// Packs an event without its columns: id, thread and user.
+pub(super) fn pack_event(event: &AuditEvent) -> Result<Vec<u8>> {
+    let out = EventOut {
+        time: event.timestamp.as_micros(),
+        source: &event.source,
+        action: &event.action,
+        payload: ObjectOut(&event.payload),
+        tags: &event.tags,
+    };
+    pack(&out, 256)
+}
+
+/// Reads an event back.
+pub(super) fn unpack_event(event_id: &str, thread: &str, user: Option<&str>, body: &[u8]) -> Result<AuditEvent> {
+    let found: EventIn = unpack("event", body)?;
+    checked(
+        "event",
+        (|| {
+            Ok(AuditEvent {
+                event_id: EventId::new(event_id)?,
+                timestamp: Timestamp::from_micros(found.time)?,
+                user_id: user.map(UserId::new).transpose()?,
+                thread_id: ThreadId::new(thread)?,
+                source: found.source,
+                action: found.action,
+                payload: found.payload.0,
+                tags: found.tags,
+            })
+        })(),
+    )
+}
+
+/// Packs slots.
+pub(super) fn pack_slots(slots: &Slots) -> Result<Vec<u8>> {
+    pack(slots, 256)
+}
+
+/// Reads slots back.
+pub(super) fn unpack_slots(body: &[u8]) -> Result<Slots> {
+    unpack("slots", body)
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredReceipt {
+    writes: Vec<(String, u64, i64)>,
+    deletes: Vec<Option<u64>>,
+    embeddings: Vec<bool>,
+    events: Vec<(u64, bool)>,
+    slots: Vec<u64>,
+    changes: Option<(u64, u64)>,
+}
+
+/// Packs the answer of an idempotent request.
+pub(super) fn pack_receipt(receipt: &Receipt) -> Result<Vec<u8>> {
+    let written = |w: &Written| (w.id.to_string(), w.version.0, w.created_at.as_micros());
+    let stored = StoredReceipt {
+        writes: receipt.writes.iter().map(written).collect(),
+        deletes: receipt.deletes.iter().map(|version| version.map(|v| v.0)).collect(),
+        embeddings: receipt.embeddings.clone(),
+        events: receipt.events.iter().map(|e| (e.sequence.0, e.outcome == AppendOutcome::New)).collect(),
+        slots: receipt.slots.iter().map(|version| version.0).collect(),
+        changes: receipt.changes.map(|(first, last)| (first.0, last.0)),
+    };
+    pack(&stored, 64 * (1 + receipt.writes.len()))
+}
+
+/// Reads a kept answer back, marked as replayed.
+pub(super) fn unpack_receipt(body: &[u8]) -> Result<Receipt> {
+    let stored: StoredReceipt = unpack("receipt", body)?;
+    let written = |(id, version, created_at): (String, u64, i64)| {
+        Ok(Written {
+            id: RecordId::new(id)?,
+            version: Version(version),
+            created_at: Timestamp::from_micros(created_at)?,
+        })
+    };
+    let appended = |(sequence, new)| Appended {
+        sequence: Sequence(sequence),
+        outcome: if new { AppendOutcome::New } else { AppendOutcome::Duplicate },
+    };
+    Ok(Receipt {
+        writes: checked("receipt", stored.writes.into_iter().map(written).collect())?,
+        deletes: stored.deletes.into_iter().map(|version| version.map(Version)).collect(),
+        embeddings: stored.embeddings,
+        events: stored.events.into_iter().map(appended).collect(),
+        slots: stored.slots.into_iter().map(Version).collect(),
+        changes: stored.changes.map(|(first, last)| (ChangeSeq(first), ChangeSeq(last))),
+        replayed: true,
+    })
+}
+
+/// A JSON object on its way out.
+struct ObjectOut<'a>(&'a Object);
+
+impl ObjectOut<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for ObjectOut<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, ValueOut(value))))
+    }
+}
+
+struct ValueOut<'a>(&'a Value);
+
+impl Serialize for ValueOut<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(int), _) => serializer.serialize_i64(int),
+                (None, Some(big)) => serializer.serialize_u64(big),
+                (None, None) => serializer.serialize_f64(number.as_f64()),
+            },
+            Value::String(text) => serializer.serialize_str(text),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(ValueOut)),
+            Value::Object(object) => ObjectOut(object).serialize(serializer),
+        }
+    }
+}
+
+/// A JSON object on its way in.
+#[derive(Default)]
+struct ObjectIn(Object);
+
+impl<'de> Deserialize<'de> for ObjectIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries = BTreeMap::<String, ValueIn>::deserialize(deserializer)?;
+        Ok(Self(entries.into_iter().map(|(key, value)| (key, value.0)).collect()))
+    }
+}
+
+struct ValueIn(Value);
+
+impl<'de> Deserialize<'de> for ValueIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor).map(Self)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is not finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(ValueIn(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Object::new();
+        while let Some((key, ValueIn(value))) = entries.next_entry()? {
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_an_unknown_format_is_refused_and_never_guessed() {
+        for bytes in [&[][..], &[2, 0x80], &[FORMAT], &[FORMAT, 0xc1], &[FORMAT, 0xff, 0xff]] {
+            assert_eq!(unpack_slots(bytes).unwrap_err().kind(), ErrorKind::Corrupted, "{bytes:?}");
+        }
+        assert_eq!(unpack_slots(&pack_slots(&Slots::new()).unwrap()).unwrap(), Slots::new());
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_cannot_come_in() {
+        let mut bytes = vec![FORMAT];
+        let nan = BTreeMap::from([("time", f64::NAN)]);
+        rmp_serde::encode::write_named(&mut bytes, &nan).unwrap();
+        let Err(error) = unpack::<ObjectIn>("object", &bytes) else { panic!("NaN came in") };
+        assert_eq!(error.kind(), ErrorKind::Corrupted);
+    }
+}
