@@ -6,8 +6,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, audit, backup, bench, completions, config, consolidate, context, demo, doctor, eval, export, forget, get, health, help,
-        history, import, init, list, log, namespaces, restore, search, slots, stats, thread,
+        add, audit, backup, bench, completions, config, consolidate, context, demo, doctor, eval, export, forget, get,
+        health, help, history, import, init, list, log, namespaces, restore, search, slots, stats, thread,
     },
     exit::EXIT_CODES,
     output::{Format, When},
@@ -46,14 +46,14 @@ pub(crate) struct Globals {
     /// static (built in) or none (words only) [env: `MNEMIC_EMBEDDER`]
     #[arg(long, global = true, value_name = "EMBEDDER")]
     pub(crate) embedder: Option<String>,
-    /// Answer with one JSON envelope, the same as --output json
+    /// Answer with one JSON envelope
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// What standard output gets
-    #[arg(long, global = true, value_name = "FORMAT", conflicts_with = "json")]
-    pub(crate) output: Option<Format>,
+    /// Answer with bare ids or values, one a line
+    #[arg(long, short, global = true, conflicts_with = "json")]
+    pub(crate) quiet: bool,
     /// When to use color
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: When,
     /// Do not ask before destroying something
     #[arg(long, short = 'y', global = true)]
@@ -69,7 +69,11 @@ pub(crate) struct Globals {
 impl Globals {
     /// What standard output gets.
     pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output.unwrap_or_default() }
+        match (self.json, self.quiet) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Quiet,
+            (false, false) => Format::Text,
+        }
     }
 }
 

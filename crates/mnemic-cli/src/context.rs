@@ -3,15 +3,18 @@
 
 use std::{
     io::{self, BufRead, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mnemic::{Builder, MemoryManager, Namespace, config::{Profile, Settings}};
+use mnemic::{
+    Builder, MemoryManager, Namespace,
+    config::{Profile, Settings},
+};
 
 use crate::{
     exit::{Failure, Result},
-    output::{Format, Output, tell},
+    output::{Format, Output, escaped, tell},
 };
 
 /// What every command gets.
@@ -77,6 +80,11 @@ impl Context {
         &self.settings.directory.value
     }
 
+    /// A path as it stays if the working directory changes.
+    pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf> {
+        std::path::absolute(path).map_err(|error| Failure::io("resolve", path, &error))
+    }
+
     /// Asks before something is destroyed.
     pub(crate) fn confirm(&self, question: &str) -> Result<()> {
         let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal() && self.output.format == Format::Text;
@@ -90,10 +98,20 @@ impl Context {
         }
         tell(&format!("{question} [y/N] "));
         let mut reply = String::new();
-        io::stdin().lock().read_line(&mut reply).map_err(|error| Failure::io("read", Path::new("standard input"), &error))?;
+        io::stdin()
+            .lock()
+            .read_line(&mut reply)
+            .map_err(|error| Failure::io("read", Path::new("standard input"), &error))?;
         match reply.trim().to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(Failure::other("nothing was changed")),
+        }
+    }
+
+    /// Says something beside the answer, to people only.
+    pub(crate) fn note(&self, text: &str) {
+        if self.output.format == Format::Text {
+            tell(&format!("{}\n", escaped(text)));
         }
     }
 
@@ -107,6 +125,7 @@ impl Context {
             Some(_) => "{msg} {bar:30} {human_pos}/{human_len} {per_sec} {eta} left",
             None => "{msg} {spinner} {human_pos} {per_sec}",
         };
-        bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_invalid| ProgressStyle::default_bar())).with_message(what)
+        bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_invalid| ProgressStyle::default_bar()))
+            .with_message(what)
     }
 }

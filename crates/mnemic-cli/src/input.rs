@@ -7,7 +7,10 @@ use std::{
 };
 
 use clap::Args;
-use mnemic::{Error, Field, Filter, Object, Operand, Ratio, RecordKind, Result, ThreadId, Timestamp, UserId, Value, filter::Comparison, ids::quoted, limits};
+use mnemic::{
+    Error, Field, Filter, Object, Operand, Ratio, RecordKind, Result, ThreadId, Timestamp, UserId, Value,
+    filter::Comparison, ids::quoted, limits,
+};
 
 /// Which records, by their fields.
 #[derive(Clone, Debug, Default, Args)]
@@ -80,7 +83,8 @@ pub(crate) fn instant(field: &str, text: Option<&String>) -> Result<Option<Times
 pub(crate) fn duration(field: &str, text: &str) -> Result<Duration> {
     let wrong = || Error::invalid(field, "a length of time such as 90d, 12h or 30m", quoted(text));
     let span: jiff::Span = text.parse().map_err(|source: jiff::Error| wrong().with_source(source))?;
-    let exact = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|source| wrong().with_source(source))?;
+    let exact =
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|source| wrong().with_source(source))?;
     Duration::try_from(exact).map_err(|source| wrong().with_source(source))
 }
 

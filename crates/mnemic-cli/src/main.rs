@@ -4,7 +4,9 @@
 mod args;
 mod commands;
 mod context;
+mod evaluation;
 mod exit;
+mod formats;
 mod input;
 mod output;
 mod run;

@@ -14,14 +14,14 @@ use mnemic::{Object, Value, value::write_canonical_object};
 use crate::exit::{Exit, Failure, Result};
 
 /// What stdout gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
     /// For people.
     #[default]
     Text,
     /// One envelope for machines.
     Json,
-    /// Ids only, one a line, where the command makes some.
+    /// Bare ids or values, one a line.
     Quiet,
 }
 
@@ -77,7 +77,7 @@ impl Answer {
         self
     }
 
-    /// What `--output quiet` shows.
+    /// What `--quiet` shows.
     #[must_use]
     pub(crate) fn brief(mut self, brief: impl Into<String>) -> Self {
         self.brief = brief.into();
@@ -322,7 +322,8 @@ mod tests {
     fn the_envelope_says_whose_answer_it_is_and_keeps_data_beside_a_failure() {
         let whose = Whose { command: "doctor".to_owned(), namespace: Some("default".to_owned()) };
         let data = Object::from([("checks".to_owned(), Value::Array(Vec::new()))]);
-        let answer = Answer::new(data, "").count(0).failed(Some(Failure::verification("1 check failed").hint("repair it")));
+        let answer =
+            Answer::new(data, "").count(0).failed(Some(Failure::verification("1 check failed").hint("repair it")));
         let mut line = String::new();
         write_canonical_object(&envelope(&whose, Duration::from_millis(7), Ok(answer)), &mut line);
         let expected = concat!(

@@ -39,10 +39,17 @@ pub(crate) fn run(argv: Vec<OsString>) -> ExitCode {
     };
     let output = Output::new(cli.globals.format(), cli.globals.color);
     let mut whose = Whose { command: cli.command.name().to_owned(), namespace: None };
-    let result = prepare(&cli.globals, output).and_then(|ctx| {
-        whose.namespace = Some(ctx.namespace().to_string());
-        execute(&ctx, &cli.command)
-    });
+    let result = match (commands::run_without_settings(&cli.command), prepare(&cli.globals, output)) {
+        (Some(result), _) => result,
+        (None, Err(failure)) => match &cli.command {
+            Command::Doctor(_) => Ok(commands::doctor::without_settings(&output, &failure)),
+            _ => Err(failure),
+        },
+        (None, Ok(ctx)) => {
+            whose.namespace = Some(ctx.namespace().to_string());
+            execute(&ctx, &cli.command)
+        }
+    };
     output.finish(&whose, started.elapsed(), result)
 }
 

@@ -58,8 +58,17 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
         Command::Restore(args) => restore::run(ctx, args).await,
         Command::Namespaces(args) => namespaces::run(ctx, args).await,
         Command::Config(command) => config::run(ctx, command).await,
-        Command::Completions(args) => completions::run(ctx, args),
-        Command::Help(args) => help::run(ctx, args),
+        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Help(args) => help::run(args),
+    }
+}
+
+/// Runs a verb that explains the program itself, which works with any settings and without a memory.
+pub(crate) fn run_without_settings(command: &Command) -> Option<Result<Answer>> {
+    match command {
+        Command::Completions(args) => Some(Ok(completions::run(args))),
+        Command::Help(args) => Some(help::run(args)),
+        _ => None,
     }
 }
 

@@ -1,0 +1,109 @@
+//! `mnemic search`: finds records by meaning and by words.
+
+use mnemic::{Hit, LegOutcome, Mode, Object, Query, Retrieval, Shown, Value, wire};
+
+use crate::{
+    context::Context,
+    exit::Result,
+    input::{self, FilterArgs},
+    output::Answer,
+    show,
+};
+
+/// Options of `search`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to look for; any text, `-` reads it from standard input
+    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    query: Option<String>,
+    /// Most hits, 1 to 1000
+    #[arg(long, short, value_name = "COUNT", default_value = "10", value_parser = input::count, allow_hyphen_values = true)]
+    limit: usize,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// hybrid (both), dense (by meaning) or lexical (by words)
+    #[arg(long, value_name = "MODE", value_enum, default_value = "hybrid")]
+    mode: ModeName,
+    /// As memory stood at this instant, such as 2026-01-31T09:30:00Z
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    /// Also what has expired, was superseded or does not hold
+    #[arg(long)]
+    all: bool,
+    /// Say why each hit is where it is
+    #[arg(long)]
+    explain: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ModeName {
+    Hybrid,
+    Dense,
+    Lexical,
+}
+
+/// Runs `search`.
+pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
+    let query = Query {
+        limit: Some(args.limit),
+        filter: args.filter.filter()?,
+        mode: match args.mode {
+            ModeName::Hybrid => Mode::Hybrid,
+            ModeName::Dense => Mode::Dense,
+            ModeName::Lexical => Mode::Lexical,
+        },
+        as_of: input::instant("as_of", args.as_of.as_ref())?,
+        shown: if args.all { Shown::All } else { Shown::Live },
+        text: input::text(args.query.as_deref()).map_err(renamed)?,
+        ..Query::default()
+    };
+    let memory = ctx.open_existing()?;
+    let found = memory.retrieve(&query).await?;
+    for reason in &found.degraded {
+        tracing::warn!("{reason}");
+    }
+    if found.hits.is_empty() {
+        ctx.note("nothing found");
+    }
+    let explained = args.explain.into();
+    let mut text = String::new();
+    for (i, hit) in found.hits.iter().enumerate() {
+        text.push_str(&show::hit_block(&ctx.output, i + 1, hit, explained));
+    }
+    if args.explain {
+        text.push_str(&show::legs(ctx.output.paint, &found));
+    }
+    let ids: Vec<&str> = found.hits.iter().map(|hit| hit.record.id.as_str()).collect();
+    Ok(Answer::new(retrieval_object(&found), text).count(found.hits.len()).brief(ids.join("\n")))
+}
+
+/// The text to look for is a query, also where it comes from standard input.
+fn renamed(error: mnemic::Error) -> mnemic::Error {
+    mnemic::Error::new(error.kind(), error.message().replacen("text:", "query:", 1)).with_field("query")
+}
+
+/// A retrieval for machines.
+pub(crate) fn retrieval_object(found: &Retrieval) -> Object {
+    let legs = found.legs.iter().map(|leg| {
+        let mut object = show::object([
+            ("leg", Value::from(leg.leg.as_str())),
+            ("index", Value::from(leg.index)),
+            ("took_us", Value::from(u64::try_from(leg.took.as_micros()).unwrap_or(u64::MAX))),
+        ]);
+        let (outcome, detail) = match &leg.outcome {
+            LegOutcome::Ran { found } => ("ran", ("found", show::number(*found))),
+            LegOutcome::Skipped(why) => ("skipped", ("reason", Value::from(why.as_str()))),
+            LegOutcome::Failed(why) => ("failed", ("reason", Value::from(why.as_str()))),
+        };
+        object.insert("outcome".to_owned(), Value::from(outcome));
+        object.insert(detail.0.to_owned(), detail.1);
+        object
+    });
+    show::object([
+        ("hits", show::objects(found.hits.iter().map(|hit: &Hit| wire::hit_object(hit)))),
+        ("legs", show::objects(legs)),
+        ("degraded", show::strings(&found.degraded)),
+        ("stale", show::number(found.stale)),
+        ("took_us", Value::from(u64::try_from(found.took.as_micros()).unwrap_or(u64::MAX))),
+    ])
+}
