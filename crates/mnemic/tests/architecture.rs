@@ -60,12 +60,7 @@ const HOUSE: &[Room] = &[
     },
     Room { name: "mnemic-cli", uses: &["mnemic"], tests_use: &[], never_reaches: &["axum", "pyo3", "rmcp"] },
     // Beside the house: they measure and automate, and nothing depends on them.
-    Room {
-        name: "mnemic-bench",
-        uses: &["mnemic", "mnemic-core", "mnemic-ledgers", "mnemic-indexes", "mnemic-embedders"],
-        tests_use: &[],
-        never_reaches: &["axum", "pyo3", "rmcp"],
-    },
+    Room { name: "mnemic-bench", uses: &["mnemic"], tests_use: &[], never_reaches: &["axum", "pyo3", "rmcp"] },
     Room { name: "xtask", uses: &[], tests_use: &[], never_reaches: &["tokio"] },
 ];
 
