@@ -1,5 +1,7 @@
 //! The command line as it is typed: global options and verbs. Each verb's own options stand in its file in `commands`.
 
+#![expect(clippy::doc_markdown, reason = "doc comments of options are help texts, which show backticks as they are")]
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -33,17 +35,18 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub(crate) struct Globals {
-    /// Where the memory lies [env: `MNEMIC_DIR`]
+    /// Where the memory lies [env: MNEMIC_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Which memory in it; nothing crosses from one to another [env: `MNEMIC_NAMESPACE`]
+    /// Which memory in it; nothing crosses from one to another [env: MNEMIC_NAMESPACE]
     #[arg(long, short, global = true, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
-    /// dev (nothing kept), embedded (a directory) or production (servers) [env: `MNEMIC_PROFILE`]
+    /// dev (nothing kept), embedded (a directory) or production (servers) [env: MNEMIC_PROFILE]
     #[arg(long, global = true, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
-    /// static (built in) or none (words only) [env: `MNEMIC_EMBEDDER`]
+    /// static (built in) or none (words only) [env: MNEMIC_EMBEDDER]
     #[arg(long, global = true, value_name = "EMBEDDER")]
     pub(crate) embedder: Option<String>,
     /// Answer with one JSON envelope
@@ -52,8 +55,15 @@ pub(crate) struct Globals {
     /// Answer with bare ids or values, one a line
     #[arg(long, short, global = true, conflicts_with = "json")]
     pub(crate) quiet: bool,
-    /// When to use color
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When to use color: auto, always or never [default: auto; NO_COLOR and CLICOLOR_FORCE count]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     pub(crate) color: When,
     /// Do not ask before destroying something
     #[arg(long, short = 'y', global = true)]
@@ -61,7 +71,7 @@ pub(crate) struct Globals {
     /// Never ask; refuse what would need an answer
     #[arg(long, global = true, conflicts_with = "yes")]
     pub(crate) no_input: bool,
-    /// Log more: -v, -vv, -vvv [env: `MNEMIC_LOG`]
+    /// Log more: -v, -vv, -vvv [env: MNEMIC_LOG]
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -138,4 +148,16 @@ pub(crate) enum Command {
     Completions(completions::Args),
     /// Explain a command; with --json, all of them
     Help(help::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_share_a_name() {
+        Cli::command().debug_assert();
+    }
 }

@@ -80,11 +80,6 @@ impl Context {
         &self.settings.directory.value
     }
 
-    /// A path as it stays if the working directory changes.
-    pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf> {
-        std::path::absolute(path).map_err(|error| Failure::io("resolve", path, &error))
-    }
-
     /// Asks before something is destroyed.
     pub(crate) fn confirm(&self, question: &str) -> Result<()> {
         let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal() && self.output.format == Format::Text;
@@ -128,4 +123,9 @@ impl Context {
         bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_invalid| ProgressStyle::default_bar()))
             .with_message(what)
     }
+}
+
+/// A path as it stays if the working directory changes.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::io("resolve", path, &error))
 }

@@ -1,6 +1,8 @@
 //! Reads what people type: ids, numbers, times, durations, JSON, texts from arguments or standard input.
 //! Not here: which options exist (`args`).
 
+#![expect(clippy::doc_markdown, reason = "doc comments of options are help texts, which show backticks as they are")]
+
 use std::{
     io::{self, IsTerminal, Read},
     time::Duration,
@@ -21,7 +23,7 @@ pub(crate) struct FilterArgs {
     /// Only records of this thread
     #[arg(long, short, value_name = "ID")]
     pub(crate) thread: Option<String>,
-    /// Only records of this kind: semantic, episodic, persona, `open_loop`; repeat it for one of several
+    /// Only records of this kind: semantic, episodic, persona, open_loop; repeat it for one of several
     #[arg(long, short, value_name = "KIND")]
     pub(crate) kind: Vec<String>,
     /// Only records with this tag; repeat it for all of several
@@ -63,7 +65,11 @@ impl FilterArgs {
 
 /// A JSON object from an option.
 pub(crate) fn object(field: &str, text: &str) -> Result<Object> {
-    match mnemic::wire::json::parse(text).map_err(|error| error.within(field))? {
+    let named = |error: Error| {
+        let message = error.message().replacen("json:", &format!("{field}:"), 1);
+        Error::new(error.kind(), message).with_field(field).with_source(error)
+    };
+    match mnemic::wire::json::parse(text).map_err(named)? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::invalid(field, "a JSON object such as {\"form\":\"I-485\"}", quoted(text))),
     }
@@ -133,8 +139,8 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_read_in_days_and_hours_and_never_backwards() {
-        assert_eq!(duration("half_life", "90d").unwrap(), Duration::from_secs(90 * 86_400));
-        assert_eq!(duration("half_life", "1h 30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(duration("half_life", "90d").unwrap(), Duration::from_hours(90 * 24));
+        assert_eq!(duration("half_life", "1h 30m").unwrap(), Duration::from_mins(90));
         for wrong in ["", "soon", "-3d", "1month"] {
             let error = duration("half_life", wrong).unwrap_err();
             assert_eq!(error.field(), Some("half_life"), "{wrong}");

@@ -114,6 +114,7 @@ impl Output {
     }
 
     /// Writes to stdout; a reader that went away ends the process quietly, as a reader that has seen enough expects.
+    #[expect(clippy::unused_self, reason = "whoever writes an answer needs the way to show it")]
     pub(crate) fn stream(&self, bytes: &[u8]) -> Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| broken_output(&error))
@@ -218,7 +219,7 @@ fn failure_object(failure: &Failure) -> Object {
 }
 
 /// Tells people what went wrong, on stderr. A stderr that is gone is no reason to fail differently.
-fn complain(failure: &Failure) {
+pub(crate) fn complain(failure: &Failure) {
     let mut said = format!("mnemic: {}\n", escaped(&failure.message));
     if let Some(hint) = &failure.hint {
         let _infallible = writeln!(said, "  hint: {}", escaped(hint));

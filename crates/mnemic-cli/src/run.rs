@@ -20,14 +20,16 @@ use crate::{
     args::{Cli, Command, Globals},
     commands,
     context::{Asking, Context},
-    exit::{Failure, Result},
-    output::{Answer, Format, Output, When, Whose},
+    exit::{Exit, Failure, Result},
+    output::{Answer, Format, Output, When, Whose, complain},
 };
 
 /// Threads that verbs run on; the heavy work is one call at a time.
 const WORKERS: usize = 2;
 /// How long blocking work may go on after the answer is shown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long a verb has after Ctrl-C to come to its next step.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// Runs the program and says how to exit.
 pub(crate) fn run(argv: Vec<OsString>) -> ExitCode {
@@ -116,16 +118,31 @@ fn start_logging(globals: &Globals, settings: &Settings) {
     }
 }
 
+/// Ends a process that waits for something after Ctrl-C. Everything that was acknowledged is on disk.
+#[expect(clippy::exit, reason = "the main thread is blocked in a read that nothing can wake")]
+fn leave() -> ! {
+    complain(&Failure::interrupted());
+    std::process::exit(Exit::Interrupted as i32)
+}
+
 fn execute(ctx: &Context, command: &Command) -> Result<Answer> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("cannot start: {error}")))?;
+    let (interrupt, interrupted) = tokio::sync::oneshot::channel();
+    // On a thread of its own, since a verb may be waiting for standard input and never look up.
+    runtime.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() && interrupt.send(()).is_ok() {
+            tokio::time::sleep(GRACE).await;
+            leave();
+        }
+    });
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+            Ok(()) = interrupted => Err(Failure::interrupted()),
             answer = Box::pin(commands::run(ctx, command)) => answer,
         }
     });

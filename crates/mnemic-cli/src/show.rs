@@ -80,9 +80,11 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 /// A plain table with a header.
 pub(crate) fn table(output: &Output, header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
+    // Wrapped cells are for eyes; whatever reads a pipe wants one line a row.
+    let arrangement = if output.terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
     table
         .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_content_arrangement(arrangement)
         .set_width(u16::try_from(output.width).unwrap_or(80));
     if !header.is_empty() {
         table.set_header(header.iter().map(|title| title.to_uppercase()));
@@ -226,6 +228,15 @@ fn reasons(hit: &Hit) -> String {
     parts.extend(explanation.rerank.map(|score| format!("rerank {score:.3}")));
     parts.extend(explanation.repeats.as_ref().map(|better| format!("repeats {}", one_line(better.as_str()))));
     format!("because: {}", parts.join(", "))
+}
+
+/// A slot: its name, its text beside it.
+pub(crate) fn slot_line(output: &Output, name: &str, text: &str) -> String {
+    let head = format!("{:<15} ", one_line(name));
+    let indent = textwrap::core::display_width(&head);
+    // Wrapped as if the name stood in the first line, so that no line is longer than the rest.
+    let body = wrapped(&output.safe(text), output.width, indent);
+    format!("{}{body}\n", output.paint.dim(&head))
 }
 
 /// Which ways of searching ran, one line each.

@@ -1,5 +1,7 @@
 //! `mnemic add`: remembers one statement.
 
+#![expect(clippy::doc_markdown, reason = "doc comments of options are help texts, which show backticks as they are")]
+
 use mnemic::{
     Dedupe, NewRecord, Precondition, RecordId, RecordOutcome, ThreadId, UserId, Value, Version, WriteOptions,
     WriteReport,
@@ -11,7 +13,7 @@ use crate::{context::Context, exit::Result, input, output::Answer, show};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// The statement; `-` or nothing reads it from standard input
-    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(value_name = "TEXT")]
     text: Option<String>,
     /// Its identity; an id that exists is replaced and its history kept
     #[arg(long, value_name = "ID")]
@@ -22,7 +24,7 @@ pub(crate) struct Args {
     /// The conversation or run that it belongs to
     #[arg(long, short, value_name = "ID")]
     thread: Option<String>,
-    /// semantic, episodic, persona or `open_loop`
+    /// semantic, episodic, persona or open_loop
     #[arg(long, short, value_name = "KIND")]
     kind: Option<String>,
     /// A label; repeat it for several

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use mnemic::Value;
 
-use crate::{context::Context, exit::Result, output::Answer, show};
+use crate::{
+    context::{self, Context},
+    exit::Result,
+    output::Answer,
+    show,
+};
 
 /// Options of `backup`.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,7 +22,7 @@ pub(crate) struct Args {
 /// Runs `backup`.
 pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     let memory = ctx.open_existing()?;
-    let target = ctx.absolute(&args.target)?;
+    let target = context::absolute(&args.target)?;
     memory.backup(&target).await?;
     let place = target.display().to_string();
     let text = format!(

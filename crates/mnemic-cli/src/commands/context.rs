@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(value_name = "THREAD", id = "of_thread")]
     thread: String,
     /// What the records should be about; without it, the thread's last event
-    #[arg(long, short, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     query: Option<String>,
     /// Most tokens, as estimated
     #[arg(long, short, value_name = "TOKENS", default_value = "1000", value_parser = input::count, allow_hyphen_values = true)]

@@ -91,6 +91,8 @@ impl Checks {
 
     fn text(&self, output: &Output) -> String {
         let mut text = String::new();
+        let name_width = self.0.iter().map(|check| check.name.len()).max().unwrap_or(0).min(30);
+        let indent = name_width + 3;
         for check in &self.0 {
             let mark = match check.verdict {
                 Verdict::Good => output.paint.good("✓"),
@@ -99,16 +101,19 @@ impl Checks {
             };
             for (i, line) in check.message.lines().enumerate() {
                 let (mark, name) = if i == 0 { (mark.as_str(), check.name.as_str()) } else { (" ", "") };
-                let _infallible =
-                    writeln!(text, "{mark} {name:<12} {}", show::wrapped(&escaped(line), output.width, 15));
+                let _infallible = writeln!(
+                    text,
+                    "{mark} {name:<name_width$} {}",
+                    show::wrapped(&escaped(line), output.width, indent)
+                );
             }
             if let Some(fix) = &check.fix {
                 let _infallible = writeln!(
                     text,
-                    "{:15}{} {}",
+                    "{:indent$}{} {}",
                     "",
                     output.paint.dim("fix:"),
-                    show::wrapped(&escaped(fix), output.width, 20)
+                    show::wrapped(&escaped(fix), output.width, indent + 5)
                 );
             }
         }
@@ -197,8 +202,9 @@ fn check_directory(directory: &Path, checks: &mut Checks) {
             "grant write access, or choose another --dir",
         );
     }
+    // The lowest six bits are what the group and everybody else may do.
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    if mode.trailing_zeros() >= 6 {
         checks.good("directory", format!("{place} (mode {mode:o})"));
     } else {
         let fix = format!("chmod 700 {place}");
@@ -290,7 +296,7 @@ async fn check_contents(args: &Args, memory: &MemoryManager, checks: &mut Checks
             checks.bad(&name, report.faults.join("\n"), fix);
         }
         Err(error) => {
-            checks.bad(&name, error.to_string(), "mnemic doctor --repair, or restore a backup (mnemic restore)")
+            checks.bad(&name, error.to_string(), "mnemic doctor --repair, or restore a backup (mnemic restore)");
         }
     }
 }
@@ -299,7 +305,7 @@ async fn check_chain(memory: &MemoryManager, checks: &mut Checks) {
     let name = format!("audit {}", memory.namespace());
     match memory.verify_audit(None).await {
         Ok(report) => {
-            checks.good(&name, format!("{} entries verify, {} erased", report.checkpoint.sequence, report.erased))
+            checks.good(&name, format!("{} entries verify, {} erased", report.checkpoint.sequence, report.erased));
         }
         Err(error) if error.kind() == ErrorKind::Corrupted => {
             checks.bad(

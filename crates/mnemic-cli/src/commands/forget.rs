@@ -87,13 +87,11 @@ fn answer(receipt: &ForgetReceipt, trial: Trial) -> Answer {
         Trial::Real => {
             let sequence =
                 receipt.sequence.map(|at| format!("\nreceipt: sequence {at} of the audit log")).unwrap_or_default();
-            format!(
-                "forgot {} ({} revisions), {} events, slots of {} threads{sequence}",
-                show::plural(count, "record"),
-                forgotten.revisions,
-                forgotten.events,
-                forgotten.threads
-            )
+            let [revisions, events, threads] =
+                [(forgotten.revisions, "revision"), (forgotten.events, "event"), (forgotten.threads, "thread")]
+                    .map(|(count, what)| show::plural(usize::try_from(count).unwrap_or(usize::MAX), what));
+            let records = show::plural(count, "record");
+            format!("forgot {records} ({revisions}), {events}, slots of {threads}{sequence}")
         }
     };
     Answer::new(receipt_object(receipt, trial), text).count(count).brief(ids.join("\n"))

@@ -13,7 +13,7 @@ use crate::{
 /// Options of `help`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The command, such as `slots set`
+    /// The command, such as: slots set
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 }

@@ -1,5 +1,7 @@
 //! `mnemic history`: every revision of one record, newest first.
 
+use std::fmt::Write as _;
+
 use mnemic::{Error, RecordId, RevisionKind, Value, ids::quoted, wire};
 
 use crate::{context::Context, exit::Result, output::Answer, show};
@@ -33,7 +35,7 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
         text.push_str(&output.paint.accent(&crate::output::escaped(&head)));
         text.push('\n');
         if let Some(body) = body {
-            text.push_str(&format!("  {}\n", show::wrapped(body, output.width, 2)));
+            let _infallible = writeln!(text, "  {}", show::wrapped(body, output.width, 2));
         }
     }
     let data = show::object([

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mnemic::Value;
 
 use crate::{
-    context::Context,
+    context::{self, Context},
     exit::{Failure, Result},
     output::Answer,
     show,
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 /// Runs `restore`.
 pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
-    let source = ctx.absolute(&args.backup)?;
+    let source = context::absolute(&args.backup)?;
     if !source.exists() {
         return Err(Failure::not_found(format!("backup: expected a backup at {}, found nothing", source.display())));
     }

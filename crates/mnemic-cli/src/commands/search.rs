@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to look for; any text, `-` reads it from standard input
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(value_name = "QUERY")]
     query: Option<String>,
     /// Most hits, 1 to 1000
     #[arg(long, short, value_name = "COUNT", default_value = "10", value_parser = input::count, allow_hyphen_values = true)]
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
     /// hybrid (both), dense (by meaning) or lexical (by words)
-    #[arg(long, value_name = "MODE", value_enum, default_value = "hybrid")]
+    #[arg(long, value_name = "MODE", value_enum, default_value = "hybrid", hide_possible_values = true)]
     mode: ModeName,
     /// As memory stood at this instant, such as 2026-01-31T09:30:00Z
     #[arg(long, value_name = "TIME")]
@@ -54,7 +54,7 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
         },
         as_of: input::instant("as_of", args.as_of.as_ref())?,
         shown: if args.all { Shown::All } else { Shown::Live },
-        text: input::text(args.query.as_deref()).map_err(renamed)?,
+        text: input::text(args.query.as_deref()).map_err(|error| renamed(&error))?,
         ..Query::default()
     };
     let memory = ctx.open_existing()?;
@@ -78,7 +78,7 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
 }
 
 /// The text to look for is a query, also where it comes from standard input.
-fn renamed(error: mnemic::Error) -> mnemic::Error {
+fn renamed(error: &mnemic::Error) -> mnemic::Error {
     mnemic::Error::new(error.kind(), error.message().replacen("text:", "query:", 1)).with_field("query")
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct SetArgs {
     /// The thread
     #[arg(value_name = "THREAD")]
     id: String,
-    /// Slots to set, such as `persona=terse`; NAME=- reads the text from standard input
-    #[arg(value_name = "NAME=TEXT", allow_hyphen_values = true)]
+    /// Slots to set, such as persona=terse; NAME=- reads the text from standard input
+    #[arg(value_name = "NAME=TEXT")]
     slots: Vec<String>,
     /// A slot to remove; repeat it for several
     #[arg(long, value_name = "NAME")]
@@ -109,10 +109,7 @@ fn with_thread(id: &ThreadId, slots: &VersionedSlots) -> mnemic::Object {
 fn text_of(ctx: &Context, slots: &VersionedSlots) -> String {
     let mut text = String::new();
     for (name, value) in &slots.slots {
-        let head = format!("{}: ", one_line(name));
-        text.push_str(&ctx.output.paint.bold(&head));
-        text.push_str(&show::wrapped(value, ctx.output.width, 2));
-        text.push('\n');
+        text.push_str(&show::slot_line(&ctx.output, name, value));
     }
     if let Some(at) = slots.updated_at {
         text.push_str(&ctx.output.paint.dim(&format!("version {}, {at}\n", slots.version)));

@@ -114,6 +114,11 @@ pub(super) fn text(output: &Output, asked: &[Asked], now: Timestamp) -> String {
     }
     let passed = asked.iter().filter(|asked| asked.passed()).count();
     let first = asked.iter().filter(|asked| asked.right.as_ref().is_some_and(|(rank, _)| *rank == 1)).count();
-    let _infallible = writeln!(text, "{passed} of {} as expected; {first} right answers on top", asked.len());
+    let sought = asked.iter().filter(|asked| !asked.question.expected.is_empty()).count();
+    let _infallible = writeln!(
+        text,
+        "{passed} of {} as expected; the right answer is the first hit in {first} of {sought}",
+        asked.len()
+    );
     text
 }

@@ -35,7 +35,7 @@ pub(crate) async fn run(ctx: &Context, _args: &Args) -> Result<Answer> {
     let settings = own_settings(&ctx.settings);
     let stories = story::stories()?;
     let clock = Arc::new(ManualClock::new(story::beginning(&stories)));
-    let first = stories.first().map(|story| story.namespace.clone()).unwrap_or_else(|| ctx.namespace().clone());
+    let first = stories.first().map_or_else(|| ctx.namespace().clone(), |story| story.namespace.clone());
     let memory = Builder::from_settings(&settings)?.clock(Arc::<ManualClock>::clone(&clock)).build(first)?;
     let started = Instant::now();
     let bar = ctx.progress(Some(stories.iter().map(|story| story.moments.len() as u64).sum()), "playing");
@@ -122,7 +122,7 @@ fn farewell(output: &Output, settings: &Settings) -> String {
         "mnemic search -n client-petrova --explain \"новый адрес Анны\"",
         "mnemic history -n client-petrova biometrics-date",
         "mnemic consolidate -n client-petrova --dry-run",
-        "mnemic forget -n client-okafor --user melissa.okafor --dry-run",
+        "mnemic forget -n client-okafor --user tobenna.okafor --dry-run",
         "mnemic audit verify -n client-petrova",
         "mnemic --help",
     ] {

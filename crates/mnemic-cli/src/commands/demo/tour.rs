@@ -130,9 +130,7 @@ impl Tour {
         self.text
             .push_str(&title(output, &format!("Its small current state: slots of {TALK}, version {}", slots.version)));
         for (name, text) in &slots.slots {
-            let head = format!("{name:<16}");
-            let _infallible =
-                writeln!(self.text, "{}{}", output.paint.dim(&head), show::wrapped(text, output.width, 16));
+            self.text.push_str(&show::slot_line(output, name, text));
         }
         self.data.insert("slots".to_owned(), Value::Object(mnemic::wire::slots_object(&slots)));
         Ok(())
@@ -142,8 +140,9 @@ impl Tour {
         let request =
             ContextRequest { query: Some(TALK_ABOUT.to_owned()), budget: BUDGET, ..ContextRequest::default() };
         let block = memory.context(&ThreadId::new(TALK)?, &request).await?;
-        let head = format!("A prompt block: \"{TALK_ABOUT}\", {} of at most {BUDGET} tokens", block.tokens);
+        let head = format!("A prompt block of at most {BUDGET} tokens ({} used)", block.tokens);
         self.text.push_str(&title(output, &head));
+        let _infallible = writeln!(self.text, "{}", output.paint.dim(&format!("about: {TALK_ABOUT}")));
         for line in block.text.lines() {
             let _infallible = writeln!(self.text, "{}{}", output.paint.dim("| "), show::wrapped(line, output.width, 2));
         }
