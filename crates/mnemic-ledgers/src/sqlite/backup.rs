@@ -102,7 +102,7 @@ fn copy_namespace(namespace: &Namespace, from: &Path, to: &Path, kind: Source, b
         }
         faults = match kind {
             Source::Running => verify::inspect_vectors(&copied, to)?,
-            Source::Backup => quick_check(&copied)?.into_iter().chain(verify::inspect_vectors(&copied, to)?).collect(),
+            Source::Backup => verify::inspect(&copied, to)?,
         };
         if faults.is_empty() {
             drop(copied);
@@ -142,12 +142,6 @@ fn copy_database(from: &Path, to: &Path, kind: Source, busy_timeout: Duration) -
     }
     target.close().map_err(|(_, error)| error)?;
     Ok(())
-}
-
-fn quick_check(connection: &Connection) -> Outcome<Vec<String>> {
-    let mut statement = connection.prepare("PRAGMA quick_check")?;
-    let lines = statement.query_map((), |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    Ok(lines.into_iter().filter(|line| line != "ok").collect())
 }
 
 /// Copies the rows that the copied database vouches for. They were durable before it named them, and are only ever appended to.

@@ -97,6 +97,8 @@ impl<'c> Changes<'c> {
         if !self.packed.is_empty() {
             let mut insert =
                 self.connection.prepare_cached("INSERT INTO commits(last, at, changes) VALUES (?1, ?2, ?3)")?;
+            let seal = feed::seal(self.head, at.as_micros(), &self.packed);
+            self.packed.splice(..0, seal);
             insert.execute(params![self.head, at.as_micros(), self.packed])?;
             self.packed.clear();
         }

@@ -12,7 +12,7 @@ use super::{
     error::Outcome,
     feed::{self, Kind},
     records::{text, text_or_null},
-    stored,
+    stored::{self, RecordColumns},
     vectors::Location,
 };
 use crate::rules;
@@ -88,6 +88,9 @@ impl Changes<'_> {
         let ordinal = line.as_ref().map_or(self.head() as i64 + 1, |line| line.ordinal);
         let seq = self.publish(Kind::Written, ordinal as u64, version.0) as i64;
         let place = write.embedding.as_ref().map(|embedding| self.add_vector(embedding)).transpose()?;
+        let user = record.user_id.as_ref().map(mnemic_core::UserId::as_str);
+        let columns = RecordColumns { id: record.id.as_str(), version: version.0, created_at, user };
+        let body = stored::pack_record(record, &columns)?;
         let sql = if line.is_none() {
             "INSERT INTO records(ordinal, id, version, seq, created_at, user, model, slot, crc, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -102,11 +105,11 @@ impl Changes<'_> {
             version.0,
             seq,
             created_at,
-            record.user_id.as_ref().map(mnemic_core::UserId::as_str),
+            user,
             place.map(|place| place.model),
             place.map(|place| place.slot),
             place.map(|place| place.crc),
-            stored::pack_record(record)?
+            body
         ])?;
         for (i, task) in (0i64..).zip(&write.tasks) {
             let id = seq << rules::TASK_BITS | i;

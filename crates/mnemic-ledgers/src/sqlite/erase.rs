@@ -5,13 +5,13 @@
 use std::{collections::BTreeSet, path::Path};
 
 use mnemic_core::{EraseReceipt, EraseTarget, Erasure, RecordId, Result};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     changes::Changes,
     error::Outcome,
     feed::Kind,
-    records::text_or_null,
+    records::{text, text_or_null},
     schema,
     stored::{self, RecordColumns},
     vectors::{self, VectorFile, VectorFiles},
@@ -103,8 +103,8 @@ impl Changes<'_> {
         }
         let asked = |(_, id): &(i64, RecordId)| ids.iter().position(|asked| asked == id);
         reach.records.sort_by_key(asked);
-        for (ordinal, _) in &reach.records {
-            self.origins(*ordinal, &mut reach.sources, &mut BTreeSet::new())?;
+        for (ordinal, id) in &reach.records {
+            self.origins(*ordinal, id, &mut reach.sources, &mut BTreeSet::new())?;
         }
         let mut find = self.connection.prepare_cached("SELECT sequence FROM events WHERE event_id = ?1")?;
         for source in &reach.sources {
@@ -123,17 +123,17 @@ impl Changes<'_> {
             let id: String = row.get(1)?;
             reach.records.push((row.get(0)?, RecordId::new(id)?));
         }
-        for (ordinal, _) in &reach.records {
-            self.origins(*ordinal, &mut reach.sources, &mut reach.threads)?;
+        for (ordinal, id) in &reach.records {
+            self.origins(*ordinal, id, &mut reach.sources, &mut reach.threads)?;
         }
         let mut find = self.connection.prepare_cached(
-            "SELECT seq, body FROM revisions WHERE user = ?1 AND ordinal NOT IN (SELECT ordinal FROM records WHERE user = ?1)",
+            "SELECT id, revisions.version, revisions.created_at, revisions.user, revisions.body, revisions.seq
+             FROM revisions JOIN records USING (ordinal) WHERE revisions.user = ?1 AND records.user IS NOT ?1",
         )?;
         let mut rows = find.query([user])?;
         while let Some(row) = rows.next()? {
-            reach.revisions.push(row.get(0)?);
-            let body = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
-            add_origin(body, &mut reach.sources, &mut reach.threads)?;
+            reach.revisions.push(row.get(5)?);
+            add_origin(row, &mut reach.sources, &mut reach.threads)?;
         }
         let mut find = self.connection.prepare_cached("SELECT sequence, thread FROM events WHERE user = ?1")?;
         let mut rows = find.query([user])?;
@@ -150,12 +150,19 @@ impl Changes<'_> {
     }
 
     /// The events that every revision of a record came from, and the threads that they belong to.
-    fn origins(&self, ordinal: i64, sources: &mut BTreeSet<String>, threads: &mut BTreeSet<String>) -> Outcome<()> {
-        let sql = "SELECT body FROM records WHERE ordinal = ?1 UNION ALL SELECT body FROM revisions WHERE ordinal = ?1";
+    fn origins(
+        &self,
+        ordinal: i64,
+        id: &RecordId,
+        sources: &mut BTreeSet<String>,
+        threads: &mut BTreeSet<String>,
+    ) -> Outcome<()> {
+        let sql = "SELECT ?2, version, created_at, user, body FROM records WHERE ordinal = ?1
+             UNION ALL SELECT ?2, version, created_at, user, body FROM revisions WHERE ordinal = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([ordinal])?;
+        let mut rows = statement.query(params![ordinal, id.as_str()])?;
         while let Some(row) = rows.next()? {
-            add_origin(row.get_ref(0)?.as_blob_or_null().map_err(rusqlite::Error::from)?, sources, threads)?;
+            add_origin(row, sources, threads)?;
         }
         Ok(())
     }
@@ -180,10 +187,11 @@ impl Changes<'_> {
     }
 }
 
-fn add_origin(body: Option<&[u8]>, sources: &mut BTreeSet<String>, threads: &mut BTreeSet<String>) -> Outcome<()> {
-    let Some(body) = body else { return Ok(()) };
-    // Only the origin is wanted, so the columns need not be right.
-    let columns = RecordColumns { id: "erased", version: 1, created_at: 0, user: None };
+/// Reads the origin of a revision: its id, version, creation, user and body.
+fn add_origin(row: &Row<'_>, sources: &mut BTreeSet<String>, threads: &mut BTreeSet<String>) -> Outcome<()> {
+    let Some(body) = row.get_ref(4)?.as_blob_or_null().map_err(rusqlite::Error::from)? else { return Ok(()) };
+    let (version, created_at) = (row.get(1)?, row.get(2)?);
+    let columns = RecordColumns { id: text(row, 0)?, version, created_at, user: text_or_null(row, 3)? };
     let record: Result<_> = stored::unpack_record(&columns, body);
     let record = record?;
     sources.extend(record.provenance.events.iter().map(ToString::to_string));

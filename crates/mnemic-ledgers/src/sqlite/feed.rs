@@ -50,10 +50,19 @@ pub(super) fn encode(out: &mut Vec<u8>, kind: Kind, subject: u64, version: u64) 
     }
 }
 
+/// What goes before a commit's packed changes: their checksum, and that of the columns beside them.
+pub(super) fn seal(last: u64, at: i64, packed: &[u8]) -> [u8; 4] {
+    stored::checksum(packed, &[&last.to_le_bytes(), &at.to_le_bytes()]).to_le_bytes()
+}
+
 /// Reads a commit's packed changes; `None` if they are damaged.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(Kind, u64, u64)>> {
+pub(super) fn decode(last: u64, at: i64, bytes: &[u8]) -> Option<Vec<(Kind, u64, u64)>> {
+    let (found, packed) = bytes.split_first_chunk()?;
+    if *found != seal(last, at, packed) {
+        return None;
+    }
     let mut changes = Vec::new();
-    let mut bytes = bytes.iter();
+    let mut bytes = packed.iter();
     while let Some(code) = bytes.next() {
         let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == *code)?;
         let mut number = || {
@@ -116,10 +125,11 @@ impl Snapshot<'_> {
             && let Some(row) = rows.next()?
         {
             let last: u64 = row.get(0)?;
-            let at = Timestamp::from_micros(row.get(1)?)?;
+            let micros = row.get(1)?;
+            let at = Timestamp::from_micros(micros)?;
             let packed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
             let damaged = || corrupted(&self.file(), format_args!("the changes up to position {last} cannot be read"));
-            let changes = decode(packed).ok_or_else(damaged)?;
+            let changes = decode(last, micros, packed).ok_or_else(damaged)?;
             let before = last.checked_sub(changes.len() as u64).ok_or_else(damaged)?;
             let numbered = (before + 1..).zip(changes).filter(|(seq, _)| *seq > after.0);
             for (seq, change) in numbered.take(limit - found.len()) {
@@ -210,13 +220,23 @@ mod tests {
     #[test]
     fn changes_read_back_and_damaged_ones_are_refused() {
         let changes = [(Kind::Written, 1, 1), (Kind::Slots, u64::MAX, 127), (Kind::Erased, 128, 0)];
-        let mut bytes = Vec::new();
+        let mut packed = Vec::new();
         for (kind, subject, version) in changes {
-            encode(&mut bytes, kind, subject, version);
+            encode(&mut packed, kind, subject, version);
         }
-        assert_eq!(decode(&bytes).unwrap(), changes);
-        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(decode(&[99, 0, 0]), None);
-        assert_eq!(decode(&[[1].as_slice(), &[0xff; 20]].concat()), None);
+        let sealed = |packed: &[u8]| [&seal(3, 9, packed)[..], packed].concat();
+        let bytes = sealed(&packed);
+        assert_eq!(decode(3, 9, &bytes).unwrap(), changes);
+        assert_eq!(decode(3, 8, &bytes), None);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(3, 9, &flipped), None);
+        }
+        // A checksum that is right does not make nonsense readable.
+        for nonsense in [&[99, 0, 0][..], &[1, 0], &[1], &[&[1][..], &[0xff; 20]].concat()] {
+            assert_eq!(decode(3, 9, &sealed(nonsense)), None);
+        }
+        assert_eq!(decode(3, 9, &[]), None);
     }
 }

@@ -21,6 +21,8 @@ use super::{
 const APPLICATION_ID: i32 = 0x4d4e_4d43;
 /// Grows with every change of the tables or of what they mean.
 const SCHEMA_VERSION: i32 = 1;
+/// Bytes of a page, the shortest that a database can be.
+const PAGE: u64 = 4096;
 /// Name of the database inside a namespace's directory.
 pub(super) const FILE: &str = "ledger.sqlite";
 
@@ -114,9 +116,7 @@ pub(super) fn open(path: &Path, access: Access, busy_timeout: Duration) -> Outco
         );
         return Err(Error::new(ErrorKind::InvalidConfig, message).into());
     }
-    if metadata.len() == 0 {
-        return Err(corrupted(path, "the database is empty, which it never is").into());
-    }
+    check_length(path, metadata.len())?;
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(busy_timeout)?;
@@ -127,9 +127,7 @@ pub(super) fn open(path: &Path, access: Access, busy_timeout: Duration) -> Outco
 
 /// Opens a database that nobody writes, without leaving a file beside it.
 pub(super) fn open_still(path: &Path) -> Outcome<Connection> {
-    if fs::symlink_metadata(path).at(path)?.len() == 0 {
-        return Err(corrupted(path, "the database is empty, which it never is").into());
-    }
+    check_length(path, fs::symlink_metadata(path).at(path)?.len())?;
     let hex = |digit: u8| char::from_digit(u32::from(digit), 16).unwrap_or('0');
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -144,6 +142,15 @@ pub(super) fn open_still(path: &Path) -> Outcome<Connection> {
     check_header(&connection, path)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// SQLite takes a file that is shorter than a page for a new database, and ours never is one.
+fn check_length(path: &Path, length: u64) -> Outcome<()> {
+    match length {
+        0 => Err(corrupted(path, "the database is empty, which it never is").into()),
+        1..PAGE => Err(corrupted(path, "the database is cut short").into()),
+        PAGE.. => Ok(()),
+    }
 }
 
 fn check_header(connection: &Connection, path: &Path) -> Outcome<()> {
@@ -211,7 +218,7 @@ fn write_new(path: &Path) -> Outcome<()> {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.execute_batch(&format!(
-        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {TABLES} COMMIT;"
+        "PRAGMA page_size = {PAGE}; BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {TABLES} COMMIT;"
     ))?;
     let _wal: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     connection.close().map_err(|(_, error)| error)?;

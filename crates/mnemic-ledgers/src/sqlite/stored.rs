@@ -9,7 +9,7 @@ use std::{
 use mnemic_core::{
     AppendOutcome, Appended, AuditEvent, ChangeSeq, Error, ErrorKind, EventId, MemoryRecord, Number, Object,
     Provenance, Ratio, Receipt, RecordId, Result, Sequence, Slots, ThreadId, Timestamp, UserId, Value, Version,
-    Written,
+    Written, ids::quoted,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -18,23 +18,44 @@ use serde::{
 
 /// The first byte of every packed value. A reader refuses what it does not know.
 const FORMAT: u8 = 1;
+/// Then comes the checksum of what follows it (SQLite has none), and of the columns that belong to it.
+const START: usize = 1 + size_of::<u32>();
 
-fn pack<T: Serialize>(value: &T, capacity: usize) -> Result<Vec<u8>> {
+fn pack<T: Serialize>(value: &T, columns: &[&[u8]], capacity: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(capacity);
-    bytes.push(FORMAT);
+    bytes.resize(START, FORMAT);
     rmp_serde::encode::write_named(&mut bytes, value)
         .map_err(|source| Error::bug("a value cannot be packed").with_source(source))?;
+    if let Some((start, packed)) = bytes.split_at_mut_checked(START)
+        && let Some(place) = start.get_mut(1..)
+    {
+        place.copy_from_slice(&checksum(packed, columns).to_le_bytes());
+    }
     Ok(bytes)
 }
 
-fn unpack<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
-    match bytes.split_first() {
-        Some((&FORMAT, packed)) => {
-            rmp_serde::from_slice(packed).map_err(|source| damaged(what, "cannot be read").with_source(source))
-        }
-        Some((format, _)) => Err(damaged(what, &format!("has the unknown format {format}"))),
-        None => Err(damaged(what, "is empty")),
+fn unpack<T: DeserializeOwned>(what: &str, bytes: &[u8], columns: &[&[u8]]) -> Result<T> {
+    let Some((&[format, a, b, c, d], packed)) = bytes.split_first_chunk::<START>() else {
+        return Err(damaged(what, "is cut short"));
+    };
+    if format != FORMAT {
+        return Err(damaged(what, &format!("has the unknown format {format}")));
     }
+    if checksum(packed, columns) != u32::from_le_bytes([a, b, c, d]) {
+        return Err(damaged(what, "does not match its checksum"));
+    }
+    rmp_serde::from_slice(packed).map_err(|source| damaged(what, "cannot be read").with_source(source))
+}
+
+/// The checksum of some packed bytes and the columns beside them. Lengths go in first, so that none can run into the next.
+pub(super) fn checksum(packed: &[u8], columns: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for column in columns {
+        hasher.update(&(column.len() as u64).to_le_bytes());
+        hasher.update(column);
+    }
+    hasher.update(packed);
+    hasher.finalize()
 }
 
 fn damaged(what: &str, how: &str) -> Error {
@@ -103,6 +124,7 @@ struct RecordIn {
 }
 
 /// What of a record lies in columns of its own.
+#[derive(Clone, Copy)]
 pub(super) struct RecordColumns<'a> {
     pub(super) id: &'a str,
     pub(super) version: u64,
@@ -110,8 +132,16 @@ pub(super) struct RecordColumns<'a> {
     pub(super) user: Option<&'a str>,
 }
 
+impl RecordColumns<'_> {
+    fn with_bytes<T>(&self, use_them: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let (version, created_at) = (self.version.to_le_bytes(), self.created_at.to_le_bytes());
+        // No user id is empty.
+        use_them(&[self.id.as_bytes(), &version, &created_at, self.user.unwrap_or_default().as_bytes()])
+    }
+}
+
 /// Packs a record without its columns.
-pub(super) fn pack_record(record: &MemoryRecord) -> Result<Vec<u8>> {
+pub(super) fn pack_record(record: &MemoryRecord, columns: &RecordColumns<'_>) -> Result<Vec<u8>> {
     let out = RecordOut {
         thread: record.thread_id.as_ref().map(ThreadId::as_str),
         kind: record.kind.as_str(),
@@ -130,14 +160,17 @@ pub(super) fn pack_record(record: &MemoryRecord) -> Result<Vec<u8>> {
         events: record.provenance.events.iter().map(EventId::as_str).collect(),
         records: record.provenance.records.iter().map(RecordId::as_str).collect(),
     };
-    pack(&out, record.text.len() + 256)
+    columns.with_bytes(|columns| pack(&out, columns, record.text.len() + 256))
 }
 
 /// Reads a record back.
 pub(super) fn unpack_record(columns: &RecordColumns<'_>, body: &[u8]) -> Result<MemoryRecord> {
-    let what = || format!("record {}", mnemic_core::ids::quoted(columns.id));
-    let found: RecordIn = unpack("record", body).map_err(|e| damaged(&what(), "cannot be read").with_source(e))?;
-    read_record(columns, found).map_err(|e| damaged(&what(), "holds an impossible value").with_source(e))
+    let read = columns.with_bytes(|bytes| unpack("record", body, bytes));
+    let read = read.and_then(|found| checked("record", read_record(columns, found)));
+    read.map_err(|error| {
+        let message = error.message().replacen("record", &format!("record {}", quoted(columns.id)), 1);
+        Error::new(ErrorKind::Corrupted, message).with_source(error)
+    })
 }
 
 fn read_record(columns: &RecordColumns<'_>, found: RecordIn) -> Result<MemoryRecord> {
@@ -198,12 +231,12 @@ pub(super) fn pack_event(event: &AuditEvent) -> Result<Vec<u8>> {
         payload: ObjectOut(&event.payload),
         tags: &event.tags,
     };
-    pack(&out, 256)
+    pack(&out, &[], 256)
 }
 
 /// Reads an event back.
 pub(super) fn unpack_event(event_id: &str, thread: &str, user: Option<&str>, body: &[u8]) -> Result<AuditEvent> {
-    let found: EventIn = unpack("event", body)?;
+    let found: EventIn = unpack("event", body, &[])?;
     checked(
         "event",
         (|| {
@@ -223,12 +256,12 @@ pub(super) fn unpack_event(event_id: &str, thread: &str, user: Option<&str>, bod
 
 /// Packs slots.
 pub(super) fn pack_slots(slots: &Slots) -> Result<Vec<u8>> {
-    pack(slots, 256)
+    pack(slots, &[], 256)
 }
 
 /// Reads slots back.
 pub(super) fn unpack_slots(body: &[u8]) -> Result<Slots> {
-    unpack("slots", body)
+    unpack("slots", body, &[])
 }
 
 #[derive(Serialize, Deserialize)]
@@ -252,12 +285,12 @@ pub(super) fn pack_receipt(receipt: &Receipt) -> Result<Vec<u8>> {
         slots: receipt.slots.iter().map(|version| version.0).collect(),
         changes: receipt.changes.map(|(first, last)| (first.0, last.0)),
     };
-    pack(&stored, 64 * (1 + receipt.writes.len()))
+    pack(&stored, &[], 64 * (1 + receipt.writes.len()))
 }
 
 /// Reads a kept answer back, marked as replayed.
 pub(super) fn unpack_receipt(body: &[u8]) -> Result<Receipt> {
-    let stored: StoredReceipt = unpack("receipt", body)?;
+    let stored: StoredReceipt = unpack("receipt", body, &[])?;
     let written = |(id, version, created_at): (String, u64, i64)| {
         Ok(Written {
             id: RecordId::new(id)?,
@@ -393,18 +426,46 @@ mod tests {
 
     #[test]
     fn a_value_of_an_unknown_format_is_refused_and_never_guessed() {
-        for bytes in [&[][..], &[2, 0x80], &[FORMAT], &[FORMAT, 0xc1], &[FORMAT, 0xff, 0xff]] {
-            assert_eq!(unpack_slots(bytes).unwrap_err().kind(), ErrorKind::Corrupted, "{bytes:?}");
+        let mut bytes = pack_slots(&Slots::from([("persona".to_owned(), "calm".to_owned())])).unwrap();
+        assert_eq!(unpack_slots(&bytes).unwrap().len(), 1);
+        for length in 0..bytes.len() {
+            assert_eq!(unpack_slots(&bytes[..length]).unwrap_err().kind(), ErrorKind::Corrupted, "{length}");
         }
-        assert_eq!(unpack_slots(&pack_slots(&Slots::new()).unwrap()).unwrap(), Slots::new());
+        bytes[0] = 2;
+        assert!(unpack_slots(&bytes).unwrap_err().to_string().contains("unknown format 2"));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_record_and_its_columns_is_found() {
+        let mut record = MemoryRecord::new(
+            RecordId::new("r").unwrap(),
+            "The deadline is 5 March",
+            Timestamp::from_micros(1).unwrap(),
+        );
+        record.version = Version(1);
+        let columns = RecordColumns { id: "r", version: 1, created_at: 1, user: None };
+        let bytes = pack_record(&record, &columns).unwrap();
+        assert_eq!(unpack_record(&columns, &bytes).unwrap(), record);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let error = unpack_record(&columns, &flipped).unwrap_err();
+            assert!(error.kind() == ErrorKind::Corrupted && error.to_string().contains("record \"r\""), "{error}");
+        }
+        for changed in [
+            RecordColumns { id: "s", ..columns },
+            RecordColumns { version: 2, ..columns },
+            RecordColumns { created_at: 0, ..columns },
+            RecordColumns { user: Some("u"), ..columns },
+        ] {
+            assert!(unpack_record(&changed, &bytes).is_err());
+        }
     }
 
     #[test]
     fn a_number_that_is_not_finite_cannot_come_in() {
-        let mut bytes = vec![FORMAT];
-        let nan = BTreeMap::from([("time", f64::NAN)]);
-        rmp_serde::encode::write_named(&mut bytes, &nan).unwrap();
-        let Err(error) = unpack::<ObjectIn>("object", &bytes) else { panic!("NaN came in") };
-        assert_eq!(error.kind(), ErrorKind::Corrupted);
+        let bytes = pack(&BTreeMap::from([("time", f64::NAN)]), &[], 0).unwrap();
+        let Err(error) = unpack::<ObjectIn>("object", &bytes, &[]) else { panic!("NaN came in") };
+        assert!(error.to_string().contains("cannot be read"), "{error}");
     }
 }

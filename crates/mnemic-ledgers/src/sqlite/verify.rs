@@ -176,12 +176,12 @@ fn inspect_chain(snapshot: &Snapshot<'_>, faults: &mut Vec<String>) -> Outcome<(
 }
 
 fn inspect_feed(snapshot: &Snapshot<'_>, faults: &mut Vec<String>) -> Outcome<()> {
-    let mut statement = snapshot.connection.prepare("SELECT last, changes FROM commits ORDER BY last")?;
+    let mut statement = snapshot.connection.prepare("SELECT last, at, changes FROM commits ORDER BY last")?;
     let mut rows = statement.query(())?;
     let mut reached = 0;
     while let Some(row) = rows.next()? {
         let last: u64 = row.get(0)?;
-        match feed::decode(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?) {
+        match feed::decode(last, row.get(1)?, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?) {
             None => faults.push(format!("the changes up to position {last} cannot be read")),
             Some(changes) if reached + changes.len() as u64 != last => {
                 faults.push(format!("the change feed has a gap before position {last}"));
