@@ -26,6 +26,7 @@ const STDOUT_BYTES: usize = 64 * 1024;
 
 /// Options of `export`.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// The file to write, or - for standard output
     #[arg(long, short, value_name = "FILE|-", default_value = "-")]

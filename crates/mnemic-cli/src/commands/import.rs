@@ -2,6 +2,7 @@
 //! Not here: the formats and the writing (`formats`).
 
 use std::{
+    fmt::Write as _,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -103,7 +104,7 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
         log_import(&loader, &read).await;
         ctx.close(&memory).await;
     }
-    Ok(answer(ctx, args, &loader, read?))
+    Ok(answer(ctx, args, &loader, &read?))
 }
 
 /// Tells how to go on if the import is dropped half way, which is what Ctrl-C does to it.
@@ -298,7 +299,7 @@ async fn log_one(
     loader.memory(namespace).log_audit(event).await.map(drop)
 }
 
-fn answer(ctx: &Context, args: &Args, loader: &Loader, outcome: Outcome) -> Answer {
+fn answer(ctx: &Context, args: &Args, loader: &Loader, outcome: &Outcome) -> Answer {
     let total = loader.total();
     let mut data = Object::from([
         ("lines".to_owned(), Value::from(outcome.lines)),
@@ -320,7 +321,7 @@ fn answer(ctx: &Context, args: &Args, loader: &Loader, outcome: Outcome) -> Answ
         failure.hint("correct them and import the file again: what is there already stays as it is")
     });
     let count = usize::try_from(total.new + total.replaced).unwrap_or(usize::MAX);
-    let text = if ctx.output.format == Shown::Text { describe(args, loader, &total, &outcome) } else { String::new() };
+    let text = if ctx.output.format == Shown::Text { describe(args, loader, &total, outcome) } else { String::new() };
     Answer::new(data, text).count(count).failed(failure)
 }
 
@@ -350,18 +351,18 @@ fn describe(args: &Args, loader: &Loader, total: &Loaded, outcome: &Outcome) -> 
         (outcome.refused, "lines refused"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            let _infallible = write!(text, ", {count} {what}");
         }
     }
     text.push('\n');
     let several = loader.loaded().len() > 1;
     for (namespace, loaded) in loader.loaded().iter().filter(|_| several) {
         let held = loaded.new + loaded.replaced + loaded.unchanged;
-        text.push_str(&format!("  {namespace}: {held} records, {} new\n", loaded.new));
+        let _infallible = writeln!(text, "  {namespace}: {held} records, {} new", loaded.new);
     }
     if let Some(namespace) = loader.loaded().keys().next().filter(|_| !args.dry_run) {
         let example = quoted("...");
-        text.push_str(&format!("Try: mnemic -n {namespace} search {example}\n"));
+        let _infallible = writeln!(text, "Try: mnemic -n {namespace} search {example}");
     }
     text
 }

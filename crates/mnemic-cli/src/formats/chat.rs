@@ -1,7 +1,9 @@
 //! Chat transcripts: JSON Lines with `role` and `content`, optionally `timestamp`, `name`, `thread`, `id`, `metadata`.
 //! Not here: deciding what of a chat is worth keeping; every message becomes one episodic record.
 
-use mnemic::{Error, NewRecord, Number, Object, RecordId, RecordKind, Result, ThreadId, Timestamp, UserId, Value, policy::audit};
+use mnemic::{
+    Error, NewRecord, Number, Object, RecordId, RecordKind, Result, ThreadId, Timestamp, UserId, Value, policy::audit,
+};
 
 use super::{
     Item, What, dates,
@@ -28,12 +30,14 @@ pub(super) fn read(object: &Object, line: u64, defaults: &ChatDefaults) -> Resul
     }
     let name = keys.string("name")?;
     let thread = match keys.string("thread")? {
-        Some(thread) => Some(ThreadId::new(thread).map_err(|error| Error::new(error.kind(), error.message()).with_field("thread"))?),
+        Some(thread) => Some(
+            ThreadId::new(thread).map_err(|error| Error::new(error.kind(), error.message()).with_field("thread"))?,
+        ),
         None => defaults.thread.clone(),
     };
     let id = match keys.string("id")? {
         Some(id) => RecordId::new(id)?,
-        None => message_id(line, role, &words, thread.as_ref())?,
+        None => message_id(line, role, &words, (thread.as_ref(), defaults.user.as_ref()))?,
     };
     let mut draft = NewRecord::new(format!("{}: {words}", name.unwrap_or(role)))
         .with_id(id)
@@ -89,9 +93,16 @@ fn from_number(number: &Number) -> Result<Timestamp> {
 
 /// The same message at the same place has the same id, so that importing a file again, or a longer version of it, adds only
 /// what is new. The place counts because people repeat themselves.
-fn message_id(line: u64, role: &str, words: &str, thread: Option<&ThreadId>) -> Result<RecordId> {
+fn message_id(
+    line: u64,
+    role: &str,
+    words: &str,
+    (thread, user): (Option<&ThreadId>, Option<&UserId>),
+) -> Result<RecordId> {
     let thread = thread.map_or("", |thread| thread.as_str());
-    let mark = audit::digest(format!("mnemic.chat.v1\0{thread}\0{line}\0{role}\0{words}").as_bytes()).to_string();
+    let user = user.map_or("", |user| user.as_str());
+    let said = format!("mnemic.chat.v1\0{thread}\0{user}\0{line}\0{role}\0{words}");
+    let mark = audit::digest(said.as_bytes()).to_string();
     RecordId::new(format!("chat-{}", mark.get(..32).unwrap_or(&mark)))
 }
 
@@ -120,7 +131,9 @@ mod tests {
 
     #[test]
     fn parts_are_joined_and_a_message_without_words_is_passed_over() {
-        let record = draft(r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"image"},{"type":"text","text":"b"}]}"#);
+        let record = draft(
+            r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"image"},{"type":"text","text":"b"}]}"#,
+        );
         assert_eq!(record.unwrap().unwrap().text, "user: a\nb");
         assert_eq!(draft(r#"{"role":"assistant","content":null,"tool_calls":[]}"#).unwrap(), None);
     }

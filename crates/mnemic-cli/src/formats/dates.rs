@@ -4,7 +4,8 @@ use jiff::{civil, tz::TimeZone};
 use mnemic::{Error, Result, Timestamp, ids::quoted};
 
 /// The forms that are understood besides RFC 3339. None names an offset, so all are read as UTC.
-const FORMS: [&str; 5] = ["%I:%M %p on %d %B, %Y", "%Y/%m/%d (%a) %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
+const FORMS: [&str; 5] =
+    ["%I:%M %p on %d %B, %Y", "%Y/%m/%d (%a) %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
 
 /// Reads a date in any of the known forms.
 ///

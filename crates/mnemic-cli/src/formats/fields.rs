@@ -51,14 +51,6 @@ impl<'a> Keys<'a> {
             None => Err(Error::invalid(key, "a whole number from 0", "nothing")),
         }
     }
-
-    pub(super) fn object(&self, key: &str) -> Result<Option<&'a Object>> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(object)),
-            Some(other) => Err(Error::invalid(key, "an object", shown(other))),
-        }
-    }
 }
 
 /// Shows a value in a message.

@@ -41,23 +41,26 @@ impl Paragraphs {
     pub(super) fn end(&mut self) -> Result<Option<Item>> {
         let text = std::mem::take(&mut self.lines);
         if std::mem::take(&mut self.overlong) {
-            let expected = format!("a paragraph of at most {} bytes (blank lines separate paragraphs)", limits::TEXT_BYTES);
+            let expected =
+                format!("a paragraph of at most {} bytes (blank lines separate paragraphs)", limits::TEXT_BYTES);
             return Err(Error::invalid("text", expected, "a longer one"));
         }
         if text.is_empty() {
             return Ok(None);
         }
-        let mut draft = NewRecord::new(text.clone()).with_id(paragraph_id(&text)?);
+        let mut draft = NewRecord::new(text.clone()).with_id(self.paragraph_id(&text)?);
         draft.thread_id.clone_from(&self.thread);
         draft.user_id.clone_from(&self.user);
         Ok(Some(Item { place: None, what: What::Record { draft: Box::new(draft), embedding: None } }))
     }
-}
 
-/// The same paragraph has the same id wherever it stands, so that importing an edited file adds only what changed.
-fn paragraph_id(text: &str) -> Result<RecordId> {
-    let mark = audit::digest(format!("mnemic.text.v1\0{text}").as_bytes()).to_string();
-    RecordId::new(format!("text-{}", mark.get(..32).unwrap_or(&mark)))
+    /// The same paragraph has the same id wherever it stands, so that importing an edited file adds only what changed.
+    fn paragraph_id(&self, text: &str) -> Result<RecordId> {
+        let thread = self.thread.as_ref().map_or("", |thread| thread.as_str());
+        let user = self.user.as_ref().map_or("", |user| user.as_str());
+        let mark = audit::digest(format!("mnemic.text.v1\0{thread}\0{user}\0{text}").as_bytes()).to_string();
+        RecordId::new(format!("text-{}", mark.get(..32).unwrap_or(&mark)))
+    }
 }
 
 #[cfg(test)]

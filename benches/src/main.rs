@@ -1,0 +1,80 @@
+//! Measures what Mnemic claims about speed and size, as ratios to plain alternatives measured in the same run.
+//! Not here: quality of retrieval (`mnemic eval`), limits that fail a build.
+
+mod corpus;
+mod insert;
+mod measure;
+mod open;
+mod report;
+mod search;
+
+use std::{io::Write, process::ExitCode};
+
+use mnemic::Result;
+use report::Report;
+
+/// How much to measure.
+#[derive(Clone, Debug)]
+struct Plan {
+    /// Sizes of memory to search in.
+    sizes: Vec<usize>,
+    /// Repetitions of each insert.
+    rounds: usize,
+    /// Queries at each size.
+    queries: usize,
+    /// The one part to measure, for profiling: insert, search or open.
+    only: Option<String>,
+}
+
+impl Plan {
+    fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut plan = Self { sizes: vec![1_000, 10_000, 100_000], rounds: 15, queries: 200, only: None };
+        for argument in arguments {
+            match argument.as_str() {
+                "--quick" => plan = Self { sizes: vec![1_000, 10_000], rounds: 5, queries: 50, ..plan },
+                "insert" | "search" | "open" => plan.only = Some(argument),
+                other => return Err(format!("expected --quick, insert, search or open, found {other}")),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn includes(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
+    }
+}
+
+fn main() -> ExitCode {
+    let measured =
+        Plan::from_arguments(std::env::args().skip(1)).and_then(|plan| measure_all(&plan).map_err(|e| e.to_string()));
+    let (text, code) = match measured {
+        Ok(report) => (report.to_string(), ExitCode::SUCCESS),
+        Err(message) => (format!("mnemic-bench: {message}\n"), ExitCode::FAILURE),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn measure_all(plan: &Plan) -> Result<Report> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| mnemic::Error::bug(format!("no runtime: {error}")))?;
+    let mut report = Report::default();
+    runtime.block_on(async {
+        if plan.includes("insert") {
+            insert::measure(plan, &mut report).await?;
+        }
+        for size in plan.sizes.iter().filter(|_| plan.includes("search")) {
+            search::measure(plan, *size, &mut report).await?;
+        }
+        if plan.includes("open") {
+            open::measure(plan, &mut report).await?;
+        }
+        mnemic::Result::Ok(())
+    })?;
+    Ok(report)
+}

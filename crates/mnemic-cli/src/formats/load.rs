@@ -1,0 +1,375 @@
+//! Writes what a file says into a memory: batches, comparison with what is there, counts, faults by line.
+//! Not here: reading the file (`lines`), understanding its lines (the formats).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
+};
+
+use mnemic::{
+    AppendOutcome, Error, MemoryManager, MemoryRecord, Namespace, NewEvent, NewRecord, Object, RecordId, Result,
+    SetSlots, SlotMode, ThreadId, Timestamp, Value, WriteOptions, ids::quoted, limits, wire,
+};
+
+use super::{Item, What, own::FileEmbedding};
+
+/// Bytes of text that wait in batches before the largest is written.
+const PENDING_BYTES: usize = 8 * 1024 * 1024;
+/// Records that wait in batches before the largest is written.
+const PENDING_RECORDS: usize = 4 * limits::BATCH;
+
+/// Where items go that name a place.
+#[derive(Clone, Debug)]
+pub(crate) struct Placement {
+    /// The memory, bound to the namespace of items that name none.
+    pub memory: MemoryManager,
+    /// Whether a place becomes a namespace of its own.
+    pub split: Split,
+    /// What stands before a place in its namespace's name.
+    pub prefix: String,
+}
+
+/// Whether a file may fill several namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Split {
+    /// One namespace for each place that the file names.
+    #[default]
+    ByPlace,
+    /// Everything into one.
+    Never,
+}
+
+/// What became of one namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// Records that were not there.
+    pub new: u64,
+    /// Records that were there and said something else.
+    pub replaced: u64,
+    /// Records that were there already, and repetitions inside the file.
+    pub unchanged: u64,
+    /// Records whose embedding follows.
+    pub pending: u64,
+    /// Events appended.
+    pub events: u64,
+    /// Threads whose slots were set.
+    pub slots: u64,
+    /// Journal entries and erased events, which only their own memory can hold.
+    pub passed: u64,
+}
+
+impl Loaded {
+    /// Whether memory changed.
+    pub(crate) fn changed(&self) -> bool {
+        self.new + self.replaced + self.events + self.slots > 0
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.new += other.new;
+        self.replaced += other.replaced;
+        self.unchanged += other.unchanged;
+        self.pending += other.pending;
+        self.events += other.events;
+        self.slots += other.slots;
+        self.passed += other.passed;
+    }
+
+    /// The counts as an object, without those that are zero, except for records.
+    pub(crate) fn object(&self) -> Object {
+        let always = [("new", self.new), ("replaced", self.replaced), ("unchanged", self.unchanged)];
+        let some = [("pending", self.pending), ("events", self.events), ("slots", self.slots), ("passed", self.passed)];
+        let counts = always.into_iter().chain(some.into_iter().filter(|(_, count)| *count > 0));
+        counts.map(|(name, count)| (name.to_owned(), Value::from(count))).collect()
+    }
+}
+
+/// Records of one namespace that wait to be written.
+#[derive(Debug, Default)]
+struct Pending {
+    drafts: Vec<NewRecord>,
+    bytes: usize,
+}
+
+/// The model that the memory embeds with, asked for when the first embedding comes.
+#[derive(Debug)]
+enum Model {
+    Unasked,
+    Known(Option<String>),
+}
+
+/// Fills a memory.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    placement: Placement,
+    dry_run: bool,
+    now: Timestamp,
+    model: Model,
+    pending: BTreeMap<Namespace, Pending>,
+    loaded: BTreeMap<Namespace, Loaded>,
+    /// Marks of every id seen in this file and of what it said: 16 bytes a record.
+    seen: HashMap<u64, u64>,
+    marker: RandomState,
+}
+
+impl Loader {
+    /// Writes into `placement`, or with `dry_run` only says what would be written.
+    pub(crate) fn new(placement: Placement, dry_run: bool) -> Self {
+        let now = placement.memory.now();
+        Self {
+            placement,
+            dry_run,
+            now,
+            model: Model::Unasked,
+            pending: BTreeMap::new(),
+            loaded: BTreeMap::new(),
+            seen: HashMap::new(),
+            marker: RandomState::new(),
+        }
+    }
+
+    /// What became of each namespace so far.
+    pub(crate) fn loaded(&self) -> &BTreeMap<Namespace, Loaded> {
+        &self.loaded
+    }
+
+    /// All of it together.
+    pub(crate) fn total(&self) -> Loaded {
+        let mut total = Loaded::default();
+        self.loaded.values().for_each(|loaded| total.add(loaded));
+        total
+    }
+
+    /// Takes an item. The outer error ends the import, the inner one is the item's own fault.
+    pub(crate) async fn push(&mut self, item: Item) -> Result<Result<()>> {
+        let namespace = match self.namespace(item.place.as_deref()) {
+            Ok(namespace) => namespace,
+            Err(error) => return Ok(Err(error)),
+        };
+        match item.what {
+            What::Record { draft, embedding } => self.record(namespace, *draft, embedding).await,
+            What::Event(event) => self.event(namespace, *event).await,
+            What::Slots(thread, slots) => self.slots(namespace, &thread, slots).await,
+            What::Passed => {
+                self.loaded.entry(namespace).or_default().passed += 1;
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    /// Writes everything that still waits.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        while let Some((namespace, pending)) = self.pending.pop_first() {
+            self.write(&namespace, pending.drafts).await?;
+        }
+        Ok(())
+    }
+
+    /// A handle for a namespace.
+    pub(crate) fn memory(&self, namespace: &Namespace) -> MemoryManager {
+        self.placement.memory.in_namespace(namespace.clone())
+    }
+
+    fn namespace(&self, place: Option<&str>) -> Result<Namespace> {
+        match (place, self.placement.split) {
+            (Some(place), Split::ByPlace) => namespace_for(&self.placement.prefix, place),
+            (_, Split::Never) | (None, Split::ByPlace) => Ok(self.placement.memory.namespace().clone()),
+        }
+    }
+
+    async fn record(
+        &mut self,
+        namespace: Namespace,
+        mut draft: NewRecord,
+        embedding: Option<FileEmbedding>,
+    ) -> Result<Result<()>> {
+        let Some(id) = draft.id.clone() else { return Err(Error::bug("a record of a file has no id")) };
+        let record = draft.clone().into_record(id.clone(), self.now);
+        if let Err(error) = record.check() {
+            return Ok(Err(error));
+        }
+        let key = self.marker.hash_one((&namespace, &id));
+        let said = self.marker.hash_one(wire::to_line(&wire::record_object(&record)));
+        if let Some(before) = self.seen.insert(key, said) {
+            if before == said {
+                self.loaded.entry(namespace).or_default().unchanged += 1;
+                return Ok(Ok(()));
+            }
+            // The first one stays, or importing the file again would change memory back and forth.
+            self.seen.insert(key, before);
+            let found = format!("{}, which stands above with something else", quoted(id.as_str()));
+            return Ok(Err(Error::invalid("id", "an id that occurs once", found)));
+        }
+        draft.embedding = self.usable(embedding).await?;
+        let pending = self.pending.entry(namespace.clone()).or_default();
+        pending.bytes += record.text.len();
+        pending.drafts.push(draft);
+        if pending.drafts.len() >= limits::BATCH {
+            self.write_pending(&namespace).await?;
+        }
+        self.keep_bounded().await?;
+        Ok(Ok(()))
+    }
+
+    /// The file's embedding, if the memory embeds with the same model. Another model's is made anew from the text.
+    async fn usable(&mut self, embedding: Option<FileEmbedding>) -> Result<Option<Vec<f32>>> {
+        let Some(embedding) = embedding else { return Ok(None) };
+        if matches!(self.model, Model::Unasked) {
+            self.model = Model::Known(self.placement.memory.stats().await?.model);
+        }
+        let usable = matches!(&self.model, Model::Known(Some(ours)) if *ours == embedding.model);
+        Ok(usable.then_some(embedding.components))
+    }
+
+    /// Writes the fullest batches until what waits is bounded, also for a file that jumps between many conversations.
+    async fn keep_bounded(&mut self) -> Result<()> {
+        loop {
+            let (records, bytes) = self
+                .pending
+                .values()
+                .fold((0, 0), |(records, bytes), waiting| (records + waiting.drafts.len(), bytes + waiting.bytes));
+            if records < PENDING_RECORDS && bytes < PENDING_BYTES {
+                return Ok(());
+            }
+            let fullest = self.pending.iter().max_by_key(|(_, waiting)| waiting.bytes).map(|(name, _)| name.clone());
+            let Some(fullest) = fullest else { return Ok(()) };
+            self.write_pending(&fullest).await?;
+        }
+    }
+
+    async fn write_pending(&mut self, namespace: &Namespace) -> Result<()> {
+        match self.pending.remove(namespace) {
+            Some(pending) => self.write(namespace, pending.drafts).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes one batch: all of it or nothing. What memory holds already is left alone, so that its version stays.
+    async fn write(&mut self, namespace: &Namespace, drafts: Vec<NewRecord>) -> Result<()> {
+        let memory = self.memory(namespace);
+        let ids: Vec<RecordId> = drafts.iter().filter_map(|draft| draft.id.clone()).collect();
+        let stored = memory.get(&ids, None).await?;
+        let mut loaded = Loaded::default();
+        let mut changed = Vec::with_capacity(drafts.len());
+        for (draft, stored) in drafts.into_iter().zip(stored) {
+            match stored {
+                Some(stored) if same(&draft, &stored) => loaded.unchanged += 1,
+                Some(_) => {
+                    loaded.replaced += 1;
+                    changed.push(draft);
+                }
+                None => {
+                    loaded.new += 1;
+                    changed.push(draft);
+                }
+            }
+        }
+        if !changed.is_empty() && !self.dry_run {
+            let report = memory.write(changed, &WriteOptions::default()).await?;
+            let pending = report.records.iter().filter(|written| written.outcome == mnemic::RecordOutcome::Pending);
+            loaded.pending = pending.count() as u64;
+        }
+        self.loaded.entry(namespace.clone()).or_default().add(&loaded);
+        Ok(())
+    }
+
+    /// Appends an event after the records that stand before it in the file.
+    async fn event(&mut self, namespace: Namespace, event: NewEvent) -> Result<Result<()>> {
+        self.write_pending(&namespace).await?;
+        let appended = if self.dry_run {
+            1
+        } else {
+            match self.memory(&namespace).log_audit(event).await {
+                Ok((_, appended)) => u64::from(appended.outcome == AppendOutcome::New),
+                // The memory holds another event with this id: this line's fault, not the file's.
+                Err(error) if error.kind() == mnemic::ErrorKind::Conflict => return Ok(Err(error)),
+                Err(error) => return Err(error),
+            }
+        };
+        self.loaded.entry(namespace).or_default().events += appended;
+        Ok(Ok(()))
+    }
+
+    async fn slots(
+        &mut self,
+        namespace: Namespace,
+        thread: &ThreadId,
+        slots: BTreeMap<String, String>,
+    ) -> Result<Result<()>> {
+        let memory = self.memory(&namespace);
+        if memory.slots(thread, None).await?.slots == slots {
+            return Ok(Ok(()));
+        }
+        if !self.dry_run {
+            let changes = slots.into_iter().map(|(name, text)| (name, Some(text))).collect();
+            let how = SetSlots { mode: SlotMode::Replace, ..SetSlots::default() };
+            match memory.set_slots(thread, changes, how).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == mnemic::ErrorKind::InvalidInput => return Ok(Err(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        self.loaded.entry(namespace).or_default().slots += 1;
+        Ok(Ok(()))
+    }
+}
+
+/// Whether memory holds what the file says. What the file leaves open (times, mostly) counts as said.
+fn same(draft: &NewRecord, stored: &MemoryRecord) -> bool {
+    let mut said = draft.clone();
+    said.created_at = said.created_at.or(Some(stored.created_at));
+    said.updated_at = said.updated_at.or(Some(stored.updated_at));
+    said.valid_from = said.valid_from.or(Some(stored.valid_from));
+    let mut record = said.into_record(stored.id.clone(), stored.created_at);
+    // A ledger never moves the creation forward, so an older one than the file's is no difference.
+    record.created_at = record.created_at.min(stored.created_at);
+    record.version = stored.version;
+    record == *stored
+}
+
+/// The namespace of a place. What the grammar does not allow is replaced, and a mark of the original added, so that two places
+/// never share a namespace.
+pub(crate) fn namespace_for(prefix: &str, place: &str) -> Result<Namespace> {
+    let whole = format!("{prefix}{place}");
+    if let Ok(namespace) = Namespace::new(&whole) {
+        return Ok(namespace);
+    }
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    let replaced: String = whole.to_lowercase().chars().map(|c| if legal(c) { c } else { '-' }).collect();
+    let trimmed = replaced.trim_start_matches(['-', '_']);
+    let mark = mnemic::policy::audit::digest(whole.as_bytes()).to_string();
+    let mark = mark.get(..8).unwrap_or(&mark);
+    let kept: String = trimmed.chars().take(54).collect();
+    let name = if kept.is_empty() { mark.to_owned() } else { format!("{}-{mark}", kept.trim_end_matches(['-', '_'])) };
+    Namespace::new(&name)
+        .map_err(|error| Error::invalid("conv", "a name that can become a namespace", quoted(place)).with_source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_becomes_a_namespace_and_two_places_never_share_one() {
+        let name = |prefix: &str, place: &str| namespace_for(prefix, place).unwrap().to_string();
+        assert_eq!(name("locomo-", "conv-26"), "locomo-conv-26");
+        assert_eq!(name("", "all"), "all");
+        let odd = ["Conv 26", "conv 26", "conv/26", "../../x", "—", "", &"x".repeat(80), &"x".repeat(81), "Чат"];
+        let names: std::collections::BTreeSet<String> = odd.iter().map(|place| name("", place)).collect();
+        assert_eq!(names.len(), odd.len(), "{names:?}");
+        assert!(name("", "Conv 26").starts_with("conv-26-"));
+    }
+
+    #[test]
+    fn what_a_file_leaves_open_is_no_difference_and_what_it_says_is() {
+        let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let id = RecordId::new("r").unwrap();
+        let draft = NewRecord::new("text").with_id(id.clone());
+        let mut stored = draft.clone().into_record(id, at);
+        stored.version = mnemic::Version(4);
+        assert!(same(&draft, &stored));
+        assert!(!same(&draft.clone().with_source("other"), &stored));
+        let mut dated = draft;
+        dated.updated_at = Some(at.plus(std::time::Duration::from_secs(1)));
+        assert!(!same(&dated, &stored));
+    }
+}
