@@ -124,12 +124,14 @@ async fn a_target_that_is_not_empty_is_refused_and_left_alone() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
 
+type Damage = fn(&Path);
+
 #[tokio::test]
 async fn a_damaged_backup_is_refused_and_never_looks_whole() {
     let place = tempfile::tempdir().unwrap();
     let ledger = open(&place.path().join("live"));
     fill(&ledger).await;
-    let damages: [(&str, fn(&Path)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("ledger.sqlite", flip_text),
         ("ledger.sqlite", |ns| fs::write(ns.join("ledger.sqlite"), b"").unwrap()),
         ("vectors-", |ns| flip(&vectors(ns), 4096 + 32 * 7)),
@@ -170,6 +172,6 @@ fn flip(file: &Path, position: usize) {
 }
 
 fn vectors(namespace: &Path) -> std::path::PathBuf {
-    let names = fs::read_dir(namespace).unwrap().map(|entry| entry.unwrap().path());
-    names.filter(|path| path.to_string_lossy().ends_with(".f32")).next().unwrap()
+    let mut names = fs::read_dir(namespace).unwrap().map(|entry| entry.unwrap().path());
+    names.find(|path| path.to_string_lossy().ends_with(".f32")).unwrap()
 }

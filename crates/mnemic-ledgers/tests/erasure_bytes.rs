@@ -119,7 +119,7 @@ async fn fill(ledger: &SqliteLedger) -> Vec<RecordId> {
 
 /// A vector that begins with four components no other vector has.
 fn marked(n: u64) -> mnemic_core::Embedding {
-    let mut components = vec![271.828_18, -314.159_27, 161.803_4, 141.421_36];
+    let mut components = vec![271.5, -314.25, 161.125, 141.0625];
     components.extend((0..12).map(|i| (n + i) as f32));
     mnemic_core::Embedding::new(&model("m", 16), components).unwrap()
 }

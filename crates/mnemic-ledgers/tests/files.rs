@@ -18,7 +18,7 @@ use std::{
 use common::*;
 use mnemic_core::{
     ChangeSeq, Error, ErrorKind, PageRequest,
-    ports::{Embeddings, Ledger, Read},
+    ports::{Embeddings, Ledger, NamespaceReport, Read},
 };
 use mnemic_ledgers::{SqliteConfig, SqliteLedger};
 use tempfile::TempDir;
@@ -40,8 +40,8 @@ fn database(place: &TempDir) -> PathBuf {
 }
 
 fn vectors(place: &TempDir) -> PathBuf {
-    let names = fs::read_dir(place.path().join("namespaces/a")).unwrap().map(|entry| entry.unwrap().path());
-    names.filter(|path| path.extension().is_some_and(|extension| extension == "f32")).next().unwrap()
+    let mut names = fs::read_dir(place.path().join("namespaces/a")).unwrap().map(|entry| entry.unwrap().path());
+    names.find(|path| path.extension().is_some_and(|extension| extension == "f32")).unwrap()
 }
 
 /// A closed ledger with 50 records and vectors in `a` and one record in `b`.
@@ -215,7 +215,7 @@ async fn reading_makes_no_files() {
     assert_eq!(ledger.head(&nowhere).await.unwrap(), ChangeSeq(0));
     assert!(ledger.history(&nowhere, &id("r")).await.unwrap().is_empty());
     ledger.settle(&nowhere, &[mnemic_core::OutboxId(1)]).await.unwrap();
-    assert_eq!(ledger.report(&nowhere).await.unwrap(), Default::default());
+    assert_eq!(ledger.report(&nowhere).await.unwrap(), NamespaceReport::default());
     assert_eq!(snapshot(place.path()).len(), 1);
 }
 
