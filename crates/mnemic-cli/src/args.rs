@@ -104,7 +104,7 @@ pub(crate) enum Command {
     List(list::Args),
     /// Show every revision of a record
     History(history::Args),
-    /// Show the events of the audit log
+    /// Show the events of the audit log, or append one
     Log(log::Args),
     /// Show a thread as a log, or list threads
     #[command(subcommand)]

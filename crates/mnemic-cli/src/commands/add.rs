@@ -12,7 +12,7 @@ use crate::{context::Context, exit::Result, input, output::Answer, show};
 /// Options of `add`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The statement; `-` or nothing reads it from standard input
+    /// The statement; - or nothing reads it from standard input
     #[arg(value_name = "TEXT")]
     text: Option<String>,
     /// Its identity; an id that exists is replaced and its history kept

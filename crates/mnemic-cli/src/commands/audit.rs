@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mnemic::{AuditReport, Digest, Error, Object, Sequence, Value, ids::quoted, policy::audit::Checkpoint, wire};
+use mnemic::{
+    AuditReport, Digest, Error, ErrorKind, MemoryManager, Object, PageRequest, Sequence, Value, ids::quoted,
+    policy::audit::Checkpoint, ports::EventRange, wire,
+};
 
 use crate::{
     context::Context,
@@ -45,7 +48,7 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
     match command {
         Command::Verify { checkpoint } => {
             let anchor = checkpoint.as_deref().map(|path| read(ctx, path)).transpose()?;
-            let report = ctx.open_existing()?.verify_audit(anchor).await?;
+            let report = verify(&ctx.open_existing()?, anchor).await?;
             let mut data = object(ctx, &report);
             data.insert("erased".to_owned(), Value::from(report.erased));
             data.insert("anchored".to_owned(), Value::from(anchor.is_some()));
@@ -57,7 +60,7 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
             Ok(Answer::new(data, text).brief(report.checkpoint.hash.to_string()))
         }
         Command::Checkpoint { out } => {
-            let report = ctx.open_existing()?.verify_audit(None).await?;
+            let report = verify(&ctx.open_existing()?, None).await?;
             let data = object(ctx, &report);
             let line = wire::to_line(&data);
             match out {
@@ -72,6 +75,47 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
                     Ok(Answer::new(data, text))
                 }
             }
+        }
+    }
+}
+
+/// Verifies, and names the position also where the ledger cannot even read the entry.
+pub(crate) async fn verify(memory: &MemoryManager, anchor: Option<Checkpoint>) -> mnemic::Result<AuditReport> {
+    let error = match memory.verify_audit(anchor).await {
+        Ok(report) => return Ok(report),
+        Err(error) => error,
+    };
+    if error.kind() != ErrorKind::Corrupted || error.message().contains("sequence") {
+        return Err(error);
+    }
+    match unreadable(memory).await? {
+        Some(sequence) => {
+            let message = format!("audit chain is broken at sequence {sequence}: {error}");
+            Err(Error::new(ErrorKind::Corrupted, message).with_source(error))
+        }
+        None => Err(error),
+    }
+}
+
+/// The first entry that cannot be read.
+async fn unreadable(memory: &MemoryManager) -> mnemic::Result<Option<Sequence>> {
+    let mut range = EventRange::default();
+    let mut page = PageRequest::largest();
+    loop {
+        match memory.events(&range, &page).await {
+            Ok(found) => match found.items.last() {
+                Some(entry) => range.after = entry.sequence,
+                None => return Ok(None),
+            },
+            Err(error) if error.kind() == ErrorKind::Corrupted && page.limit() == 1 => {
+                // A ledger may read one entry ahead to see whether there is more, so it may be the one after.
+                range.after.0 += 1;
+                let ahead = memory.events(&range, &page).await.is_err();
+                return Ok(Some(Sequence(range.after.0 + u64::from(ahead))));
+            }
+            // Somewhere in this page; from here on entry by entry.
+            Err(error) if error.kind() == ErrorKind::Corrupted => page = PageRequest::first(1)?,
+            Err(error) => return Err(error),
         }
     }
 }

@@ -121,9 +121,9 @@ pub(crate) fn report_text(output: &Output, report: &ConsolidationReport, trial: 
     let would = if trial == Trial::Dry { "would be " } else { "" };
     let _infallible = writeln!(
         text,
-        "{} examined, {dropped} {would}merged into {}, {} {would}removed; {} left",
-        show::plural(plan.examined, "record"),
-        show::plural(plan.merges.len(), "other"),
+        "{} examined: {dropped} {would}merged into {}, {} {would}removed, {} left",
+        plan.examined,
+        plan.merges.len(),
         plan.prunes.len(),
         report.remaining,
     );

@@ -9,6 +9,7 @@ use mnemic::{
 };
 
 use crate::{
+    commands::audit,
     context::Context,
     exit::{Failure, Result},
     output::{Answer, Output, escaped},
@@ -303,7 +304,7 @@ async fn check_contents(args: &Args, memory: &MemoryManager, checks: &mut Checks
 
 async fn check_chain(memory: &MemoryManager, checks: &mut Checks) {
     let name = format!("audit {}", memory.namespace());
-    match memory.verify_audit(None).await {
+    match audit::verify(memory, None).await {
         Ok(report) => {
             checks.good(&name, format!("{} entries verify, {} erased", report.checkpoint.sequence, report.erased));
         }

@@ -1,12 +1,26 @@
-//! `mnemic log`: the events of the audit log.
+//! `mnemic log`: the events of the audit log, and appending one.
 
-use mnemic::{ChainedEvent, Order, PageRequest, Sequence, ThreadId, UserId, ports::EventRange, wire};
+#![expect(clippy::doc_markdown, reason = "doc comments of options are help texts, which show backticks as they are")]
 
-use crate::{context::Context, exit::Result, input, output::Answer, show};
+use mnemic::{
+    AppendOutcome, Appended, ChainedEvent, EventId, NewEvent, Order, PageRequest, Sequence, ThreadId, UserId, Value,
+    WrittenRecord, ports::EventRange, wire,
+};
+
+use crate::{
+    context::Context,
+    exit::Result,
+    input,
+    output::{Answer, one_line},
+    show,
+};
 
 /// Options of `log`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Only events of this thread
     #[arg(long, short, value_name = "ID")]
     thread: Option<String>,
@@ -24,8 +38,112 @@ pub(crate) struct Args {
     all: bool,
 }
 
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Action {
+    /// Append an event
+    Add(AddArgs),
+}
+
+/// Options of `log add`.
+#[derive(Clone, Debug, clap::Args)]
+struct AddArgs {
+    /// The conversation or run
+    #[arg(value_name = "THREAD")]
+    thread: String,
+    /// What happened, such as message or fact_corrected
+    #[arg(value_name = "ACTION")]
+    action: String,
+    /// What was said; - reads it from standard input
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+    /// The particulars, such as '{"form":"I-485"}'
+    #[arg(long, value_name = "JSON")]
+    payload: Option<String>,
+    /// Who or what reports it
+    #[arg(long, value_name = "NAME", default_value = "user")]
+    source: String,
+    /// Whom it is about
+    #[arg(long, short, value_name = "ID")]
+    user: Option<String>,
+    /// A label; repeat it for several
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Its identity; the same event again changes nothing
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// When it happened; now if absent
+    #[arg(long, value_name = "TIME")]
+    timestamp: Option<String>,
+    /// Also remember what it says as a record
+    #[arg(long)]
+    reflect: bool,
+}
+
+impl Args {
+    pub(crate) fn name(&self) -> &'static str {
+        match self.action {
+            Some(Action::Add(_)) => "log add",
+            None => "log",
+        }
+    }
+}
+
 /// Runs `log`.
 pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
+    match &args.action {
+        Some(Action::Add(args)) => add(ctx, args).await,
+        None => show_events(ctx, args).await,
+    }
+}
+
+async fn add(ctx: &Context, args: &AddArgs) -> Result<Answer> {
+    let event = draft(args)?;
+    let memory = ctx.open()?;
+    let (event_id, appended, records) = if args.reflect {
+        let written = memory.write_event(event).await?;
+        ctx.close(&memory).await;
+        for warning in &written.report.warnings {
+            tracing::warn!("{warning}");
+        }
+        (written.event_id, written.appended, written.report.records)
+    } else {
+        let (event_id, appended) = memory.log_audit(event).await?;
+        (event_id, appended, Vec::new())
+    };
+    Ok(added(&event_id, appended, &records))
+}
+
+fn draft(args: &AddArgs) -> mnemic::Result<NewEvent> {
+    let mut event = NewEvent::new(ThreadId::new(&args.thread)?, args.source.as_str(), args.action.as_str());
+    event.event_id = args.id.as_ref().map(EventId::new).transpose()?;
+    event.timestamp = input::instant("timestamp", args.timestamp.as_ref())?;
+    event.user_id = args.user.as_ref().map(UserId::new).transpose()?;
+    event.tags = args.tag.iter().cloned().collect();
+    event.payload = args.payload.as_ref().map(|json| input::object("payload", json)).transpose()?.unwrap_or_default();
+    if let Some(text) = &args.text {
+        event.payload.insert("text".to_owned(), Value::from(input::text(Some(text))?));
+    }
+    Ok(event)
+}
+
+fn added(event_id: &EventId, appended: Appended, records: &[WrittenRecord]) -> Answer {
+    let data = show::object([
+        ("event_id", Value::from(event_id.as_str())),
+        ("sequence", Value::from(appended.sequence.0)),
+        ("duplicate", Value::from(appended.outcome == AppendOutcome::Duplicate)),
+        ("records", show::strings(records.iter().map(|written| &written.id))),
+    ]);
+    let done = match appended.outcome {
+        AppendOutcome::New => "appended",
+        AppendOutcome::Duplicate => "was there before",
+    };
+    let remembered =
+        if records.is_empty() { String::new() } else { format!(", {}", show::plural(records.len(), "record")) };
+    let text = format!("{done}: {} at sequence {}{remembered}", one_line(event_id.as_str()), appended.sequence);
+    Answer::new(data, text).count(1).brief(event_id.as_str())
+}
+
+async fn show_events(ctx: &Context, args: &Args) -> Result<Answer> {
     let range = EventRange {
         thread_id: args.thread.as_ref().map(ThreadId::new).transpose()?,
         user_id: args.user.as_ref().map(UserId::new).transpose()?,

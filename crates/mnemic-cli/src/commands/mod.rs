@@ -83,7 +83,7 @@ impl Command {
             Self::Get(_) => "get",
             Self::List(_) => "list",
             Self::History(_) => "history",
-            Self::Log(_) => "log",
+            Self::Log(args) => args.name(),
             Self::Thread(command) => command.name(),
             Self::Slots(command) => command.name(),
             Self::Context(_) => "context",

@@ -13,7 +13,7 @@ use crate::{
 /// Options of `search`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to look for; any text, `-` reads it from standard input
+    /// What to look for; any text, - reads it from standard input
     #[arg(value_name = "QUERY")]
     query: Option<String>,
     /// Most hits, 1 to 1000
