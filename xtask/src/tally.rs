@@ -14,14 +14,16 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds what `line` sums up, if it is a summary: `test result: …` of the standard and the `libtest-mimic` harness, or
-    /// `Summary [ … ] …` of nextest.
+    /// Takes in what `line` sums up, if it is a summary: `test result: …` of the standard and the `libtest-mimic` harness, or
+    /// `Summary [ … ] …` of nextest. That is the last word on its run, and the first kind before it is output of failed tests.
     pub(crate) fn read(&mut self, line: &str) {
         let line = plain(line);
-        let line = line.trim_start();
         let counts = if let Some(rest) = line.strip_prefix("test result:") {
             rest
-        } else if let Some((_, rest)) = line.strip_prefix("Summary [").and_then(|rest| rest.split_once(" run:")) {
+        } else if let Some((_, rest)) =
+            line.trim_start().strip_prefix("Summary [").and_then(|rest| rest.split_once(" run:"))
+        {
+            *self = Self::default();
             rest
         } else {
             return;
@@ -111,8 +113,21 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_tests_print_under_nextest_counts_once() {
+        let mut tally = Tally::default();
+        for line in [
+            "test result: FAILED. 0 passed; 1 failed;",
+            "     Summary [ 1.0s] 3 tests run: 2 passed, 1 failed, 4 skipped",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(tally, Tally { passed: 2, failed: 1, skipped: 4 });
+    }
+
+    #[test]
     fn other_lines_count_nothing() {
         check("test l01_two_passed ... ok", 0, 0, 0);
+        check("    test result: ok. 5 passed; 0 failed", 0, 0, 0);
         check("I wrote: 5 passed, 3 failed", 0, 0, 0);
     }
 }
