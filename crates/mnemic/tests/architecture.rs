@@ -91,7 +91,7 @@ impl Graph {
             used.map(|d| d.name.clone()).filter(|name| members.contains(name)).collect::<BTreeSet<_>>()
         };
         let tests = metadata.workspace_packages().iter().map(|p| (p.name.to_string(), of_tests(p))).collect();
-        Self { links, tests, members }
+        Self { members, links, tests }
     }
 
     fn linked(&self, name: &str) -> impl Iterator<Item = &String> {
