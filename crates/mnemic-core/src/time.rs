@@ -51,7 +51,9 @@ impl Timestamp {
 
 impl From<jiff::Timestamp> for Timestamp {
     fn from(timestamp: jiff::Timestamp) -> Self {
-        Self(timestamp.as_microsecond())
+        // The library cuts towards 1970; before it that would be a later instant.
+        let micros = timestamp.as_nanosecond().div_euclid(1000);
+        Self(i64::try_from(micros).unwrap_or(timestamp.as_microsecond()))
     }
 }
 
@@ -81,6 +83,8 @@ mod tests {
         assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
         assert_eq!("2026-01-31T12:30:00.1234569+03:00".parse::<Timestamp>().unwrap().to_string(), text);
         assert_eq!("2016-12-31T23:59:60Z".parse::<Timestamp>().unwrap().to_string(), "2016-12-31T23:59:59Z");
+        let before = "1969-12-31T23:59:59.9999999Z".parse::<Timestamp>().unwrap();
+        assert_eq!(before.to_string(), "1969-12-31T23:59:59.999999Z");
     }
 
     #[test]

@@ -135,19 +135,31 @@ fn merges_of(group: &[&MemoryRecord], policy: &ConsolidationPolicy) -> Vec<Merge
     });
     join(&clusters, &near)
         .into_iter()
-        .filter_map(|(members, lowest)| {
-            let records: Vec<&MemoryRecord> =
-                members.iter().filter_map(|i| clusters.get(*i)).flatten().copied().collect();
-            let (kept, likeness) = match lowest {
-                None => (records.first()?, Likeness::Exact),
-                Some(lowest) => {
-                    let newest = records.iter().max_by_key(|record| (record.updated_at, &record.id))?;
-                    (newest, Likeness::Near(lowest))
-                }
-            };
-            (records.len() > 1).then(|| merge(kept, &records, likeness))
+        .flat_map(|(members, lowest)| {
+            let records = members.iter().filter_map(|i| clusters.get(*i)).flatten().copied().collect();
+            merges(records, lowest)
         })
         .collect()
+}
+
+/// Merges records that say the same, into more than one if a single record may not hold all that they bring.
+fn merges(mut records: Vec<&MemoryRecord>, lowest: Option<f64>) -> Vec<Merge> {
+    let mut made = Vec::new();
+    while records.len() > 1 {
+        let (kept, likeness) = match lowest {
+            None => (records.first(), Likeness::Exact),
+            Some(lowest) => {
+                (records.iter().max_by_key(|record| (record.updated_at, &record.id)), Likeness::Near(lowest))
+            }
+        };
+        let Some(kept) = kept.copied() else { break };
+        let merge = merge(kept, &records, likeness);
+        records.retain(|record| record.id != kept.id && merge.dropped.binary_search(&record.id).is_err());
+        if !merge.dropped.is_empty() {
+            made.push(merge);
+        }
+    }
+    made
 }
 
 fn first_made<'a>(cluster: &[&'a MemoryRecord]) -> Option<(Timestamp, &'a RecordId)> {
@@ -177,22 +189,22 @@ fn join(clusters: &[Vec<&MemoryRecord>], pairs: &[(usize, usize, f64)]) -> Vec<(
     groups.into_values().collect()
 }
 
-/// The kept record with everything that the others bring: nothing of where they came from is lost.
+/// The kept record with everything that the others bring: nothing of where they came from is lost. Ends before the first that would
+/// take it beyond a record's limits.
 fn merge(kept: &MemoryRecord, all: &[&MemoryRecord], likeness: Likeness) -> Merge {
-    let mut merged = kept.clone();
+    let mut whole = kept.clone();
     let mut dropped: BTreeSet<RecordId> = BTreeSet::new();
     let best = |a: Option<Ratio>, b: Option<Ratio>| match (a, b) {
         (Some(a), Some(b)) => Some(a.max(b)),
         (known, None) | (None, known) => known,
     };
     for other in all.iter().filter(|other| other.id != kept.id) {
-        dropped.insert(other.id.clone());
+        let mut merged = whole.clone();
         merged.tags.extend(other.tags.iter().cloned());
         merged.provenance.events.extend(other.provenance.events.iter().cloned());
         merged.provenance.records.extend(other.provenance.records.iter().cloned());
         merged.salience = best(merged.salience, other.salience);
         merged.confidence = best(merged.confidence, other.confidence);
-        merged.created_at = merged.created_at.min(other.created_at);
         merged.valid_from = merged.valid_from.min(other.valid_from);
         // The merged statement holds as long as any of them does.
         merged.valid_to = merged.valid_to.zip(other.valid_to).map(|(a, b)| a.max(b));
@@ -200,10 +212,15 @@ fn merge(kept: &MemoryRecord, all: &[&MemoryRecord], likeness: Likeness) -> Merg
         for (key, value) in &other.metadata {
             merged.metadata.entry(key.clone()).or_insert_with(|| value.clone());
         }
+        merged.provenance.records.insert(other.id.clone());
+        merged.provenance.records.remove(&kept.id);
+        if merged.check().is_err() {
+            break;
+        }
+        dropped.insert(other.id.clone());
+        whole = merged;
     }
-    merged.provenance.records.extend(dropped.iter().cloned());
-    merged.provenance.records.remove(&kept.id);
-    Merge { kept: merged, dropped: dropped.into_iter().collect(), likeness }
+    Merge { kept: whole, dropped: dropped.into_iter().collect(), likeness }
 }
 
 #[cfg(test)]
@@ -233,6 +250,18 @@ mod tests {
         assert_eq!(merge.dropped, [RecordId::new("b").unwrap()]);
         assert_eq!(merge.kept.provenance.events.len(), 2);
         assert!(merge.kept.provenance.records.contains("b"));
+    }
+
+    #[test]
+    fn a_merged_record_never_exceeds_what_one_record_may_hold() {
+        let mut records: Vec<_> = (0..2500).map(|i| record(&format!("r{i:04}"), "same words", 1)).collect();
+        for (i, record) in records.iter_mut().take(100).enumerate() {
+            record.tags.insert(format!("tag-{i}"));
+        }
+        let plan = plan(&records, &ConsolidationPolicy::default(), now()).unwrap();
+        assert!(plan.merges.iter().all(|merge| merge.kept.check().is_ok()));
+        let gone: usize = plan.merges.iter().map(|merge| merge.dropped.len()).sum();
+        assert!(gone >= 2490 && plan.merges.len() <= 10, "{gone} {}", plan.merges.len());
     }
 
     #[test]

@@ -54,9 +54,9 @@ pub fn compose(parts: PromptParts<'_>, budget: usize, counter: &dyn TokenCounter
         let omitted = Counts { slots: parts.slots.len(), records: parts.hits.len(), events: parts.events.len() };
         return PromptBlock { omitted, ..PromptBlock::default() };
     }
-    let slots = block.section("", slot_lines(parts.slots), budget * SLOTS_PERCENT / 100);
+    let slots = block.section("", slot_lines(parts.slots), share(budget, SLOTS_PERCENT));
     let records: Vec<String> = parts.hits.iter().map(record_line).collect();
-    let records = block.section("## Records\n", records, budget * RECORDS_PERCENT / 100);
+    let records = block.section("## Records\n", records, share(budget, RECORDS_PERCENT));
     // Events are taken from the newest back and shown in the order in which they happened.
     let mut events: Vec<String> = parts.events.iter().map(event_line).collect();
     let fitting = block.fitting("## Recent events\n", &events, budget);
@@ -74,6 +74,10 @@ pub fn compose(parts: PromptParts<'_>, budget: usize, counter: &dyn TokenCounter
     }
     let tokens = counter.count(&block.text);
     PromptBlock { text: block.text, tokens, included, omitted }
+}
+
+fn share(budget: usize, percent: usize) -> usize {
+    budget.saturating_mul(percent) / 100
 }
 
 fn slot_lines(slots: &Slots) -> Vec<String> {
@@ -118,24 +122,22 @@ impl Builder<'_> {
         fits
     }
 
-    /// Appends lines in order until the first that does not fit; none if the title does not fit with one of them.
+    /// Appends the lines that fit, in order, so that one long line does not keep the shorter ones after it out; the title comes
+    /// only with one of them.
     fn section(&mut self, title: &str, lines: Vec<String>, ceiling: usize) -> usize {
         let mut taken = 0;
         for line in lines {
             let pushed =
                 if taken == 0 { self.push(&format!("{title}{line}"), ceiling) } else { self.push(&line, ceiling) };
-            if !pushed {
-                break;
-            }
-            taken += 1;
+            taken += usize::from(pushed);
         }
         taken
     }
 
-    /// How many lines `section` would take.
+    /// How many lines `section` would take up to the first that does not fit.
     fn fitting(&self, title: &str, lines: &[String], ceiling: usize) -> usize {
-        let mut trial = Builder { counter: self.counter, text: self.text.clone(), budget: self.budget };
-        trial.section(title, lines.to_vec(), ceiling)
+        let mut trial = Builder { counter: self.counter, text: format!("{}{title}", self.text), budget: self.budget };
+        lines.iter().take_while(|line| trial.push(line, ceiling)).count()
     }
 }
 
@@ -176,6 +178,16 @@ mod tests {
             assert_eq!(block.included.records + block.omitted.records, 20);
             assert_eq!(block.text.is_empty(), block.included == Counts::default());
         }
+    }
+
+    #[test]
+    fn one_long_record_does_not_keep_the_others_out_and_no_budget_overflows() {
+        let mut long = hit(0);
+        long.record.text = "long ".repeat(1000);
+        let hits = [long, hit(1), hit(2)];
+        let parts = PromptParts { slots: &Slots::new(), hits: &hits, events: &[] };
+        assert_eq!(compose(parts, 200, &EstimatedTokens).included.records, 2);
+        assert_eq!(compose(parts, usize::MAX, &EstimatedTokens).included.records, 3);
     }
 
     #[test]
