@@ -5,6 +5,7 @@ mod consolidate;
 mod context;
 mod forget;
 mod health;
+mod hydrate;
 mod maintain;
 mod outbox;
 mod query;

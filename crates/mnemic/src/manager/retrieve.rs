@@ -1,20 +1,13 @@
-//! Retrieval: embed the query, search every leg, fuse, hydrate, weigh, spread, explain. It never writes.
+//! Retrieval: embed the query, search every leg, fuse. It never writes. Not here: from candidates to hits (`hydrate`).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use mnemic_core::{
-    ChangeSeq, Comparison, Embedding, Error, ErrorKind, Explanation, Field, Filter, Hit, Leg, MemoryRecord, Operand,
-    PageRequest, RecordId, Result, StoredRecord, Timestamp,
+    ChangeSeq, Comparison, Embedding, Error, ErrorKind, Field, Filter, Leg, MemoryRecord, Operand, PageRequest,
+    RecordId, Result, StoredRecord, Timestamp,
     ids::check_text,
     limits,
-    policy::{
-        duplicates,
-        fusion::{Candidate, LegList, fuse},
-    },
+    policy::fusion::{Candidate, LegList, fuse},
     ports::{Embeddings, Index, IndexChange, IndexHit, Purpose, Read},
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
@@ -23,16 +16,16 @@ use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown}
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 100;
-/// Above this word similarity a hit repeats the one above it and is moved down.
-const REPEATS: f64 = 0.9;
 
 /// Where a retrieval looks: the memory as it is, or a copy of it as it was.
-struct Scene {
+pub(super) struct Scene {
     dense: Option<Arc<dyn Index>>,
     lexical: Option<Arc<dyn Index>>,
     /// Records of a past, by id; `None` looks them up in the ledger.
-    past: Option<HashMap<RecordId, MemoryRecord>>,
-    now: Timestamp,
+    pub(super) past: Option<HashMap<RecordId, MemoryRecord>>,
+    pub(super) now: Timestamp,
+    /// Why it may show less than there is.
+    degraded: Vec<String>,
 }
 
 impl MemoryManager {
@@ -52,25 +45,30 @@ impl MemoryManager {
         filter.check()?;
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
         let (dense, lexical) = self.search(query, &scene, &filter, depth).await;
-        let mut degraded: Vec<String> = Vec::new();
+        let mut degraded: Vec<String> = scene.degraded.clone();
         let mut lists: Vec<(Leg, Vec<IndexHit>)> = Vec::new();
-        let mut legs = Vec::new();
+        let (mut legs, mut failed) = (Vec::new(), false);
         for (report, hits) in [dense, lexical] {
             if let LegOutcome::Failed(reason) = &report.outcome {
                 degraded.push(format!("{} search failed: {reason}", report.leg));
+                failed = true;
             }
             lists.push((report.leg, hits));
             legs.push(report);
         }
         let any_ran = legs.iter().any(|report| matches!(report.outcome, LegOutcome::Ran { .. }));
-        if !any_ran && !degraded.is_empty() {
+        if !any_ran && failed {
             return Err(Error::new(ErrorKind::Unavailable, degraded.join("; ")));
         }
+        if !any_ran {
+            let skipped = legs.iter().filter_map(|report| match &report.outcome {
+                LegOutcome::Skipped(reason) => Some(format!("no {} search: {reason}", report.leg)),
+                LegOutcome::Ran { .. } | LegOutcome::Failed(_) => None,
+            });
+            degraded.extend(skipped);
+        }
         let candidates = self.fuse_legs(&lists);
-        let (mut hits, stale) = self.hydrate(candidates, &scene, query.shown).await?;
-        self.rerank(&query.text, &mut hits, limit, &mut degraded).await;
-        spread(&mut hits, limit);
-        hits.truncate(limit);
+        let (hits, stale) = self.finish(candidates, &scene, query, limit, &mut degraded).await?;
         Ok(Retrieval { hits, legs, degraded, stale, took: started.elapsed() })
     }
 
@@ -100,6 +98,7 @@ impl MemoryManager {
             lexical: self.engine.index_for(|index| index.capabilities().lexical).cloned(),
             past: None,
             now: self.now(),
+            degraded: Vec::new(),
         })
     }
 
@@ -108,14 +107,16 @@ impl MemoryManager {
         let index: Arc<dyn Index> = Arc::new(LocalIndex::new(LocalIndexConfig::default())?);
         index.prepare(&self.namespace, self.engine.embedder.model()).await?;
         let read = Read { as_of: Some(instant), embeddings: Embeddings::Omit };
-        let mut records = HashMap::new();
+        let (mut records, mut degraded) = (HashMap::new(), Vec::new());
         let mut page = PageRequest::largest();
         loop {
             let found = self.engine.ledger.scan(&self.namespace, &Filter::all(), read, &page).await?;
             let texts: Vec<&str> = found.items.iter().map(|stored| stored.record.text.as_str()).collect();
             // A failing embedder leaves this past to be found by words.
-            let embeddings =
-                self.engine.embed(Purpose::Document, &texts).await.unwrap_or_else(|_| vec![None; texts.len()]);
+            let embeddings = self.engine.embed(Purpose::Document, &texts).await.unwrap_or_else(|error| {
+                degraded = vec![format!("records of the past are found by words only: {error}")];
+                vec![None; texts.len()]
+            });
             let mut changes = Vec::with_capacity(found.items.len());
             for (stored, embedding) in found.items.into_iter().zip(embeddings) {
                 let record = stored.record;
@@ -132,7 +133,9 @@ impl MemoryManager {
             }
             page = page.after(found.next);
         }
-        Ok(Scene { dense: Some(Arc::clone(&index)), lexical: Some(index), past: Some(records), now: instant })
+        degraded.dedup();
+        let (dense, lexical) = (Some(Arc::clone(&index)), Some(index));
+        Ok(Scene { dense, lexical, past: Some(records), now: instant, degraded })
     }
 
     fn whole_filter(query: &Query, now: Timestamp) -> Filter {
@@ -217,60 +220,6 @@ impl MemoryManager {
             .collect();
         fuse(policies.fusion, &lists)
     }
-
-    /// Reads the candidates from the ledger and applies priors. What the ledger does not hold in that revision is dropped.
-    async fn hydrate(&self, candidates: Vec<Candidate>, scene: &Scene, shown: Shown) -> Result<(Vec<Hit>, usize)> {
-        let ids: Vec<RecordId> = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-        let records: Vec<Option<MemoryRecord>> = if let Some(past) = &scene.past {
-            ids.iter().map(|id| past.get(id).cloned()).collect()
-        } else {
-            let stored = self.engine.ledger.fetch(&self.namespace, &ids, Read::default()).await?;
-            stored.into_iter().map(|stored| stored.map(|stored| stored.record)).collect()
-        };
-        let mut stale = 0;
-        let mut hits = Vec::with_capacity(candidates.len());
-        for (candidate, record) in candidates.into_iter().zip(records) {
-            let current = record.filter(|record| {
-                record.version == candidate.version && (shown == Shown::All || record.is_live(scene.now))
-            });
-            match current {
-                None => stale += 1,
-                Some(record) => hits.push(self.weigh(candidate, record, scene.now)),
-            }
-        }
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.record.id.cmp(&b.record.id)));
-        Ok((hits, stale))
-    }
-
-    fn weigh(&self, candidate: Candidate, record: MemoryRecord, now: Timestamp) -> Hit {
-        let priors = self.engine.policies.priors.factors(&record, now);
-        let score = priors.iter().fold(candidate.fused, |score, prior| score * prior.factor);
-        let explanation =
-            Explanation { legs: candidate.legs, fused: candidate.fused, priors, ..Explanation::default() };
-        Hit { record, score, explanation }
-    }
-
-    /// Reorders the best candidates by a second opinion, where one is configured.
-    async fn rerank(&self, query: &str, hits: &mut [Hit], limit: usize, degraded: &mut Vec<String>) {
-        let Some(reranker) = &self.engine.reranker else { return };
-        let depth = hits.len().min(limit.saturating_mul(5));
-        let Some(best) = hits.get_mut(..depth) else { return };
-        let texts: Vec<&str> = best.iter().map(|hit| hit.record.text.as_str()).collect();
-        match reranker.rerank(query, &texts).await {
-            Ok(scores) if scores.len() == best.len() && scores.iter().all(|score| score.is_finite()) => {
-                for (hit, score) in best.iter_mut().zip(scores) {
-                    hit.explanation.rerank = Some(score);
-                }
-                best.sort_by(|a, b| {
-                    let by_opinion = b.explanation.rerank.partial_cmp(&a.explanation.rerank);
-                    by_opinion.unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.record.id.cmp(&b.record.id))
-                });
-            }
-            Ok(_) => degraded
-                .push("rerank failed: the reranker did not answer with one finite score for each text".to_owned()),
-            Err(error) => degraded.push(format!("rerank failed: {error}")),
-        }
-    }
 }
 
 enum Skip {
@@ -301,33 +250,4 @@ fn live_filter(now: Timestamp) -> Filter {
         Filter::Compare(Field::ValidFrom, Comparison::Lte, Operand::Timestamp(now)),
         Filter::Not(Box::new(Filter::Exists(Field::SupersededBy))),
     ])
-}
-
-/// Moves hits that repeat a better one behind all others, keeping the order otherwise, so that a page is not one fact ten times.
-fn spread(hits: &mut Vec<Hit>, limit: usize) {
-    let considered = hits.len().min(limit.saturating_mul(3));
-    let texts: Vec<&str> = hits.iter().take(considered).map(|hit| hit.record.text.as_str()).collect();
-    let mut repeats: HashMap<usize, usize> = HashMap::new();
-    let mut repeated: HashSet<usize> = HashSet::new();
-    for (better, worse, _) in duplicates::similar_pairs(&texts, REPEATS) {
-        if !repeated.contains(&better) && repeated.insert(worse) {
-            repeats.insert(worse, better);
-        }
-    }
-    if repeats.is_empty() {
-        return;
-    }
-    let ids: Vec<RecordId> = hits.iter().take(considered).map(|hit| hit.record.id.clone()).collect();
-    let (mut fresh, mut repeating) = (Vec::with_capacity(hits.len()), Vec::new());
-    for (i, mut hit) in hits.drain(..).enumerate() {
-        match repeats.get(&i).and_then(|better| ids.get(*better)) {
-            Some(better) => {
-                hit.explanation.repeats = Some(better.clone());
-                repeating.push(hit);
-            }
-            None => fresh.push(hit),
-        }
-    }
-    fresh.append(&mut repeating);
-    *hits = fresh;
 }
