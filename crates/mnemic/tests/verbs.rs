@@ -316,3 +316,89 @@ async fn fading_records_go_only_when_asked() {
     how.policy.decay = Some(mnemic::policy::consolidation::Decay { half_life: Duration::from_hours(24 * 30), floor });
     assert_eq!(memory.manager.consolidate(&how).await.unwrap().remaining, 0);
 }
+
+#[tokio::test]
+async fn taking_back_a_merge_gives_each_record_its_own_creation_time_again() {
+    for memory in memories() {
+        let manager = &memory.manager;
+        let made =
+            |id: &str, text: &str, year: &str| record(id, text).with_created_at(at(&format!("{year}-01-01T00:00:00Z")));
+        let pair = vec![
+            made("a", "Anna lives in the city of Boston now", "2020"),
+            made("b", "Anna lives in the city of Boston", "2021"),
+        ];
+        manager.write(pair, &WriteOptions::default()).await.unwrap();
+        let ids = [id("a"), id("b")];
+        let times = || async {
+            let records = manager.get(&ids, None).await.unwrap();
+            records.into_iter().map(|record| record.map(|record| record.created_at)).collect::<Vec<_>>()
+        };
+        let before = times().await;
+        let done = manager.consolidate(&Consolidation::default()).await.unwrap();
+        manager.undo_consolidation(&done.id.unwrap()).await.unwrap();
+        assert_eq!(times().await, before, "{}", memory.name);
+    }
+}
+
+#[tokio::test]
+async fn an_event_repeated_later_without_a_time_is_the_same_event() {
+    for memory in memories() {
+        let manager = &memory.manager;
+        manager.write_event(event("e1", "t", "the hearing is on Monday")).await.unwrap();
+        manager.log_audit(event("e2", "t", "they called")).await.unwrap();
+        memory.clock.set(at("2026-03-01T12:00:09Z"));
+        let again = manager.write_event(event("e1", "t", "the hearing is on Monday")).await.unwrap();
+        assert!(again.report.replayed && again.report.records.len() == 1, "{}", memory.name);
+        let (_, appended) = manager.log_audit(event("e2", "t", "they called")).await.unwrap();
+        assert_eq!(appended.outcome, mnemic::AppendOutcome::Duplicate);
+        assert!(manager.log_audit(event("e2", "t", "they wrote")).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_was_only_logged_is_reflected_when_it_is_written() {
+    for memory in memories() {
+        let manager = &memory.manager;
+        manager.log_audit(event("e1", "t", "the hearing is on Monday")).await.unwrap();
+        let written = manager.write_event(event("e1", "t", "the hearing is on Monday")).await.unwrap();
+        assert_eq!((written.report.records.len(), written.report.replayed), (1, false), "{}", memory.name);
+        assert_eq!(manager.retrieve(&Query::new("hearing")).await.unwrap().hits.len(), 1);
+        assert!(manager.write_event(event("e1", "t", "the hearing is on Monday")).await.unwrap().report.replayed);
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_would_make_too_many_records_is_refused() {
+    let memory = common::dev();
+    let facts = mnemic::Value::Array(vec![mnemic::Value::from("x"); mnemic::limits::BATCH]);
+    let refused = memory.manager.write_event(event("e1", "t", "text").with_payload("facts", facts)).await.unwrap_err();
+    assert!(refused.to_string().contains("at most 1000 records, found 1001 records"), "{refused}");
+    assert!(
+        memory
+            .manager
+            .events(&mnemic::ports::EventRange::default(), &PageRequest::largest())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn forgetting_a_merged_record_forgets_what_was_merged_into_it() {
+    for memory in memories() {
+        let manager = &memory.manager;
+        let records = vec![
+            record("a", "The codeword is zanzibar."),
+            record("b", "the codeword is ZANZIBAR"),
+            record("c", "Other"),
+        ];
+        manager.write(records, &WriteOptions::default()).await.unwrap();
+        manager.consolidate(&Consolidation::default()).await.unwrap();
+        assert_eq!(manager.history(&id("b")).await.unwrap().len(), 2, "the merged record can still be brought back");
+        let receipt = manager.forget(&Selector::Ids(vec![id("a")]), Trial::Real).await.unwrap();
+        assert_eq!(receipt.forgotten.records, [id("a"), id("b")], "{}", memory.name);
+        assert!(manager.history(&id("b")).await.unwrap().is_empty());
+        assert!(manager.get(&[id("c")], None).await.unwrap()[0].is_some());
+    }
+}

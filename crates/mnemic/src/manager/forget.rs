@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mnemic_core::{
-    EraseTarget, Erasure, Error, Field, Filter, RecordId, Result, Sequence, UserId, limits,
+    EraseTarget, Erasure, Error, Field, Filter, MemoryRecord, RecordId, Result, RevisionKind, Sequence, UserId, limits,
     ports::{EventRange, Read},
 };
 
@@ -59,7 +59,7 @@ impl MemoryManager {
                         format!("{} ids", ids.len()),
                     ));
                 }
-                EraseTarget::Records(ids.clone())
+                EraseTarget::Records(self.with_merged(ids.clone()).await?)
             }
             Selector::Filter(filter) => {
                 filter.check()?;
@@ -70,7 +70,8 @@ impl MemoryManager {
                         "none",
                     ));
                 }
-                EraseTarget::Records(self.read_all(filter).await?.into_iter().map(|record| record.id).collect())
+                let ids = self.read_all(filter).await?.into_iter().map(|record| record.id).collect();
+                EraseTarget::Records(self.with_merged(ids).await?)
             }
             Selector::Subject(user_id) => EraseTarget::Subject(user_id.clone()),
         };
@@ -94,6 +95,46 @@ impl MemoryManager {
             threads: receipt.threads,
         };
         Ok(ForgetReceipt { forgotten, sequence: Some(receipt.sequence), residue })
+    }
+
+    /// The records, and those that consolidation merged into them: their history still says what is to be forgotten. Records that
+    /// are in memory by themselves stay.
+    async fn with_merged(&self, ids: Vec<RecordId>) -> Result<Vec<RecordId>> {
+        let mut reached: BTreeSet<RecordId> = ids.iter().cloned().collect();
+        let mut all = ids.clone();
+        let mut frontier = ids;
+        while !frontier.is_empty() {
+            let mut origins: BTreeSet<RecordId> = BTreeSet::new();
+            for revision in self.revisions_of(&frontier).await? {
+                origins.extend(revision.provenance.records);
+            }
+            let origins: Vec<RecordId> = origins.into_iter().filter(|id| !reached.contains(id)).collect();
+            let stored = self.engine.ledger.fetch(&self.namespace, &origins, Read::default()).await?;
+            frontier =
+                origins.into_iter().zip(stored).filter(|(_, stored)| stored.is_none()).map(|(id, _)| id).collect();
+            reached.extend(frontier.iter().cloned());
+            all.extend(frontier.iter().cloned());
+        }
+        Ok(all)
+    }
+
+    /// What the records are, or were when they were last in memory.
+    async fn revisions_of(&self, ids: &[RecordId]) -> Result<Vec<MemoryRecord>> {
+        let stored = self.engine.ledger.fetch(&self.namespace, ids, Read::default()).await?;
+        let mut found = Vec::with_capacity(ids.len());
+        for (id, stored) in ids.iter().zip(stored) {
+            match stored {
+                Some(stored) => found.push(stored.record),
+                None => {
+                    let history = self.engine.ledger.history(&self.namespace, id).await?;
+                    found.extend(history.into_iter().find_map(|revision| match revision.what {
+                        RevisionKind::Written(record) => Some(*record),
+                        RevisionKind::Deleted(_) => None,
+                    }));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Indexes start over, so that no code, posting or statistic of what was erased stays in memory or in a saved copy.

@@ -1,5 +1,11 @@
 //! What the facade's tests share: both ready-made memories, each fresh. Not a test itself.
-#![allow(dead_code, unreachable_pub, missing_debug_implementations, clippy::unwrap_used, reason = "each test file uses a part; tests fail by panicking")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    reason = "each test file uses a part; tests fail by panicking"
+)]
 
 use std::sync::Arc;
 
