@@ -111,7 +111,7 @@ impl Engine {
             let stored = self.ledger.report(namespace).await?.models;
             sync.foreign_model = stored.into_iter().find(|stored| stored != ours);
         }
-        let indexed_model = sync.foreign_model.as_ref().or(model);
+        let indexed_model = self.indexed_model(sync);
         for index in &self.indexes {
             match index.prepare(namespace, indexed_model).await {
                 Ok(()) => {}
@@ -124,8 +124,16 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        if let Some(embedded) = &self.embedded {
+            sync.persisted_at = embedded.index.position(namespace).await?;
+        }
         sync.prepared = true;
         Ok(())
+    }
+
+    /// The model of what indexes hold: the stored one while it is another than the embedder's.
+    fn indexed_model<'a>(&'a self, sync: &'a SyncState) -> Option<&'a EmbeddingModel> {
+        sync.foreign_model.as_ref().or(self.embedder.model())
     }
 
     /// Brings every index up to the head of the feed, also with what other processes committed.
@@ -142,8 +150,21 @@ impl Engine {
     ) -> Result<()> {
         let state = self.state(namespace);
         let mut sync = state.sync.lock().await;
-        self.prepare(namespace, &mut sync).await?;
+        let erased = self.follow(namespace, &mut sync, known, committed).await?;
+        self.persist_when_due(namespace, &mut sync, erased).await
+    }
+
+    /// Brings every index up to the head, and answers whether something was erased on the way.
+    async fn follow(
+        &self,
+        namespace: &Namespace,
+        sync: &mut SyncState,
+        known: &[(RecordId, Option<StoredRecord>)],
+        committed: Option<(ChangeSeq, ChangeSeq)>,
+    ) -> Result<bool> {
+        self.prepare(namespace, sync).await?;
         let mut head: Option<ChangeSeq> = None;
+        let mut erased = false;
         for index in &self.indexes {
             let position = index.position(namespace).await?;
             if let Some((first, last)) = committed
@@ -160,28 +181,31 @@ impl Engine {
                 Some(head) => head,
                 None => *head.insert(self.ledger.head(namespace).await?),
             };
-            self.catch_up(namespace, index.as_ref(), position, head).await?;
+            let model = self.indexed_model(sync);
+            erased |= self.catch_up(namespace, index.as_ref(), model, position, head).await?;
         }
-        self.persist_when_due(namespace, &mut sync).await
+        Ok(erased)
     }
 
     async fn catch_up(
         &self,
         namespace: &Namespace,
         index: &dyn Index,
+        model: Option<&EmbeddingModel>,
         position: ChangeSeq,
         head: ChangeSeq,
-    ) -> Result<()> {
-        let mut position = position;
+    ) -> Result<bool> {
+        let (mut position, mut erased) = (position, false);
         // A feed shorter than what the index has seen means that the index was fed from another life of this directory.
         if position > head || (position.0 == 0 && head.0 > FEED_PAGE as u64) {
-            return self.rebuild(namespace, index, head).await;
+            return self.rebuild(namespace, index, model, head).await.map(|()| true);
         }
         while position < head {
             let changes = self.ledger.changes(namespace, position, FEED_PAGE).await?;
             let Some(last) = changes.last().map(|change| change.seq) else { break };
             let mut ids: BTreeMap<RecordId, ChangeSeq> = BTreeMap::new();
             for change in changes {
+                erased |= matches!(change.what, Changed::Erased(_));
                 match change.what {
                     Changed::Written(id, _)
                     | Changed::Embedded(id, _)
@@ -190,7 +214,9 @@ impl Engine {
                         ids.insert(id, change.seq);
                     }
                     // The feed no longer names what was erased, so an index that may hold it starts over.
-                    Changed::Erased(None) if position.0 > 0 => return self.rebuild(namespace, index, head).await,
+                    Changed::Erased(None) if position.0 > 0 => {
+                        return self.rebuild(namespace, index, model, head).await.map(|()| true);
+                    }
                     Changed::Erased(None) | Changed::Appended(_) | Changed::EventErased(_) | Changed::Slots(..) => {}
                 }
             }
@@ -202,13 +228,19 @@ impl Engine {
             index.apply(namespace, &changes, last).await?;
             position = last;
         }
-        Ok(())
+        Ok(erased)
     }
 
     /// Starts over by scanning, which reads each record once. Records written meanwhile come again by the feed after `head`.
-    async fn rebuild(&self, namespace: &Namespace, index: &dyn Index, head: ChangeSeq) -> Result<()> {
+    async fn rebuild(
+        &self,
+        namespace: &Namespace,
+        index: &dyn Index,
+        model: Option<&EmbeddingModel>,
+        head: ChangeSeq,
+    ) -> Result<()> {
         index.drop_namespace(namespace).await?;
-        index.prepare(namespace, self.embedder.model()).await?;
+        index.prepare(namespace, model).await?;
         let read = Read { as_of: None, embeddings: Embeddings::Include };
         let mut page = PageRequest::largest();
         loop {
@@ -227,14 +259,25 @@ impl Engine {
         }
     }
 
-    async fn persist_when_due(&self, namespace: &Namespace, sync: &mut SyncState) -> Result<()> {
+    /// Saves after many changes, and at once after an erasure, since an older copy still holds what was erased.
+    async fn persist_when_due(&self, namespace: &Namespace, sync: &mut SyncState, erased: bool) -> Result<()> {
         let Some(embedded) = &self.embedded else { return Ok(()) };
         let position = embedded.index.position(namespace).await?;
-        if position.0 >= sync.persisted_at.0 + PERSIST_EVERY {
-            embedded.index.persist(namespace).await?;
-            sync.persisted_at = position;
+        if erased || position.0 >= sync.persisted_at.0.saturating_add(PERSIST_EVERY) {
+            self.save(namespace, sync, embedded).await?;
         }
         Ok(())
+    }
+
+    /// Saves, again for as long as others erase meanwhile: a copy that lands after their erasure must not bring it back.
+    async fn save(&self, namespace: &Namespace, sync: &mut SyncState, embedded: &Embedded) -> Result<()> {
+        loop {
+            embedded.index.persist(namespace).await?;
+            sync.persisted_at = embedded.index.position(namespace).await?;
+            if !self.follow(namespace, sync, &[], None).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Rebuilds every index of a namespace from the ledger.
@@ -244,7 +287,7 @@ impl Engine {
         self.prepare(namespace, &mut sync).await?;
         let head = self.ledger.head(namespace).await?;
         for index in &self.indexes {
-            self.rebuild(namespace, index.as_ref(), head).await?;
+            self.rebuild(namespace, index.as_ref(), self.indexed_model(&sync), head).await?;
         }
         Ok(())
     }
@@ -254,9 +297,8 @@ impl Engine {
         let Some(embedded) = &self.embedded else { return Ok(()) };
         let state = self.state(namespace);
         let mut sync = state.sync.lock().await;
-        embedded.index.persist(namespace).await?;
-        sync.persisted_at = embedded.index.position(namespace).await?;
-        Ok(())
+        self.follow(namespace, &mut sync, &[], None).await?;
+        self.save(namespace, &mut sync, embedded).await
     }
 
     /// Namespaces touched since the start.

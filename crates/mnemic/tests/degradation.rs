@@ -16,7 +16,7 @@ use mnemic::ports::{
 };
 use mnemic::{
     Builder, ChangeSeq, Embedding, EmbeddingModel, Error, ErrorKind, Filter, LegOutcome, MemoryManager, Metric,
-    Namespace, Page, PageRequest, Query, RecordOutcome, Result, WriteOptions,
+    Namespace, Page, PageRequest, Query, RecordOutcome, Result, Selector, Trial, WriteOptions,
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
@@ -206,6 +206,54 @@ async fn another_model_is_refused_by_name_and_words_still_serve() {
     assert_eq!(found(&answer), ["a"]);
     assert!(answer.degraded[0].contains("test/old"), "{:?}", answer.degraded);
     assert!(open("old").verify().await.unwrap().faults.is_empty());
+}
+
+#[tokio::test]
+async fn words_serve_and_erasure_works_while_a_long_history_has_another_model() {
+    let ledger = Arc::new(mnemic_ledgers::InMemoryLedger::new());
+    let open = |name: &str| {
+        let builder = Builder::default()
+            .ledger(Arc::<mnemic_ledgers::InMemoryLedger>::clone(&ledger))
+            .embedder(Fragile::new(name));
+        builder.build(namespace("default")).unwrap()
+    };
+    let old = open("old");
+    for half in ["a", "b"] {
+        let batch = (0..600).map(|i| record(&format!("{half}{i}"), &format!("petition number {i}"))).collect();
+        old.write(batch, &WriteOptions::default()).await.unwrap();
+    }
+    // More changes than one page of the feed, so the index is made by scanning.
+    let other = open("new");
+    assert_eq!(found(&other.retrieve(&Query::new("petition 599")).await.unwrap()).len(), 10);
+    let receipt = other.forget(&Selector::Ids(vec![common::id("a1")]), Trial::Real).await.unwrap();
+    assert!(receipt.residue.is_empty(), "{:?}", receipt.residue);
+    other.reindex().await.unwrap();
+    assert!(other.verify().await.unwrap().faults.is_empty());
+}
+
+#[tokio::test]
+async fn merging_records_whose_embedding_waits_keeps_the_wait() {
+    let embedder = Fragile::new("m");
+    let memory = memory(&embedder, &FragileIndex::new());
+    embedder.down.store(true, Ordering::SeqCst);
+    let twice = vec![record("a", "The petition was filed"), record("b", "the petition was filed")];
+    memory.write(twice, &WriteOptions::default()).await.unwrap();
+    memory.consolidate(&mnemic::Consolidation::default()).await.unwrap();
+    embedder.down.store(false, Ordering::SeqCst);
+    assert_eq!(memory.drain().await.unwrap(), 1);
+    assert_eq!(memory.stats().await.unwrap().ledger.embeddings, 1);
+}
+
+#[tokio::test]
+async fn a_past_that_could_not_be_embedded_is_found_by_words_and_told() {
+    let embedder = Fragile::new("m");
+    let memory = memory(&embedder, &FragileIndex::new());
+    memory.write(vec![record("a", "the petition was filed")], &WriteOptions::default()).await.unwrap();
+    embedder.down.store(true, Ordering::SeqCst);
+    let query = Query { as_of: Some(memory.now()), ..Query::new("petition") };
+    let answer = memory.retrieve(&query).await.unwrap();
+    assert_eq!(found(&answer), ["a"]);
+    assert!(answer.degraded.iter().any(|reason| reason.contains("by words only")), "{:?}", answer.degraded);
 }
 
 /// Prefers the shortest text, or answers nonsense.

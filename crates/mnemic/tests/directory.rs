@@ -250,8 +250,60 @@ async fn a_directory_of_something_else_is_refused_and_left_alone() {
     fs::write(&file, "dear friend").unwrap();
     let refused = MemoryManager::embedded(directory.path()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
-    assert_eq!(files(directory.path()), [file.clone()]);
+    assert_eq!(files(directory.path()), std::slice::from_ref(&file));
     let refused = MemoryManager::embedded(&file).unwrap_err();
     assert!(refused.to_string().contains("letter.txt"), "{refused}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "dear friend");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_process_erased_never_comes_back_to_disk_by_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || MemoryManager::embedded(directory.path().join("memory")).unwrap();
+    let on_disk = || {
+        let held = files(directory.path()).into_iter().filter(|file| contains(&fs::read(file).unwrap(), b"zanzibar"));
+        held.collect::<Vec<_>>()
+    };
+    let (eraser, other) = (open(), open());
+    let records = vec![record("x", "zanzibar and more"), record("y", "ordinary text")];
+    eraser.write(records, &WriteOptions::default()).await.unwrap();
+    other.retrieve(&Query::new("zanzibar")).await.unwrap();
+    eraser.forget(&Selector::Ids(vec![common::id("x")]), Trial::Real).await.unwrap();
+    assert_eq!(on_disk(), [] as [PathBuf; 0]);
+    other.close().await.unwrap();
+    assert_eq!(on_disk(), [] as [PathBuf; 0], "the other process saved an index from before the erasure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_saved_before_an_erasure_is_replaced_by_the_next_that_sees_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("memory");
+    let first = MemoryManager::embedded(&root).unwrap();
+    first.write(vec![record("x", "zanzibar"), record("y", "text")], &WriteOptions::default()).await.unwrap();
+    first.close().await.unwrap();
+    drop(first);
+    // The process that erases dies before it reaches its index.
+    let ledger = mnemic_ledgers::SqliteLedger::open(mnemic_ledgers::SqliteConfig::new(&root)).unwrap();
+    let event = common::event("erasure", "t", "")
+        .into_event(mnemic::EventId::new("erasure").unwrap(), common::at("2026-03-01T12:00:00Z"));
+    let erasure = mnemic_core::Erasure {
+        at: event.timestamp,
+        target: mnemic_core::EraseTarget::Records(vec![common::id("x")]),
+        event,
+    };
+    mnemic::ports::Ledger::erase(&ledger, &common::namespace("default"), erasure).await.unwrap();
+    drop(ledger);
+    let saved = root.join("namespaces/default/index.local");
+    assert!(contains(&fs::read(&saved).unwrap(), b"zanzibar"));
+    MemoryManager::embedded(&root).unwrap().retrieve(&Query::new("text")).await.unwrap();
+    assert!(!contains(&fs::read(&saved).unwrap(), b"zanzibar"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_into_a_namespace_that_holds_nothing_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = MemoryManager::embedded(directory.path()).unwrap().in_namespace(common::namespace("typo"));
+    assert!(memory.retrieve(&Query::new("anything")).await.unwrap().hits.is_empty());
+    memory.close().await.unwrap();
+    assert!(!directory.path().join("namespaces").join("typo").exists());
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use mnemic_core::{
     AuditEvent, Batch, Embedding, EventId, Filter, MemoryRecord, Object, Precondition, RecordDelete, RecordId,
-    RecordWrite, Result, StoredRecord, ThreadId, Timestamp, UserId, Value,
+    RecordWrite, Result, StoredRecord, Task, ThreadId, Timestamp, UserId, Value,
     policy::consolidation::{ConsolidationPlan, ConsolidationPolicy, plan},
     ports::{Embeddings, Read},
 };
@@ -101,7 +101,10 @@ impl MemoryManager {
                 notes.add(kept.user_id.as_ref(), "dropped", id, version(id).0);
                 batch.deletes.push(RecordDelete { id: id.clone(), expect: Precondition::Version(version(id)) });
             }
-            batch.writes.push(RecordWrite { record: kept, embedding, expect, tasks: Vec::new() });
+            // The new revision inherits the wait of the old one, whose own task ends with it.
+            let waits = embedding.is_none() && self.engine.embedder.model().is_some();
+            let tasks = if waits { vec![Task::Embed] } else { Vec::new() };
+            batch.writes.push(RecordWrite { record: kept, embedding, expect, tasks });
         }
         for prune in &plan.prunes {
             notes.add(prune.user_id.as_ref(), "dropped", &prune.id, version(&prune.id).0);

@@ -119,10 +119,13 @@ impl MemoryManager {
     /// # Errors
     /// What writing the index's copy gives.
     pub async fn close(&self) -> Result<()> {
+        let mut first = Ok(());
+        // One namespace that cannot be saved does not keep the others from it.
         for namespace in self.engine.touched() {
-            self.engine.persist(&namespace).await?;
+            let saved = self.engine.persist(&namespace).await;
+            first = first.and(saved);
         }
-        Ok(())
+        first
     }
 
     /// Copies the whole directory, consistently, while it is in use, into `target`, which must be absent or empty.

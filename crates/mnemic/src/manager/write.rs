@@ -3,8 +3,8 @@
 use std::{collections::HashMap, fmt::Write};
 
 use mnemic_core::{
-    Appended, AuditEvent, Batch, Embedding, Error, ErrorKind, EventId, Idempotency, MemoryRecord, RecordId,
-    RecordWrite, Result, StoredRecord, Task, Timestamp, Version, limits,
+    Appended, AuditEvent, Batch, ChainedEvent, Embedding, Error, ErrorKind, EventId, Idempotency, MemoryRecord,
+    RecordId, RecordWrite, Result, StoredRecord, Task, Timestamp, Version, limits,
     policy::{audit, duplicates},
     ports::{EventRange, Purpose},
     value::write_canonical_object,
@@ -122,7 +122,7 @@ impl MemoryManager {
     /// `InvalidInput` naming the field, `Conflict` if another event has this id.
     pub async fn log_audit(&self, event: NewEvent) -> Result<(EventId, Appended)> {
         let now = self.now();
-        let event = Self::accept_event(event, now)?;
+        let event = Self::accept_event(self.timed(event).await?, now)?;
         let event_id = event.event_id.clone();
         let mut batch = Batch::new(now);
         batch.events.push(event);
@@ -138,12 +138,16 @@ impl MemoryManager {
     /// Those of [`Self::write`] and [`Self::log_audit`].
     pub async fn write_event(&self, event: NewEvent) -> Result<WrittenEvent> {
         let now = self.now();
-        let event = Self::accept_event(event, now)?;
+        let event = Self::accept_event(self.timed(event).await?, now)?;
         let event_id = event.event_id.clone();
         if let Some(seen) = self.seen_event(&event).await? {
             return Ok(seen);
         }
         let records = self.engine.policies.reflection.reflect(&event, now)?;
+        if records.len() > limits::BATCH {
+            let expected = format!("an event that makes at most {} records", limits::BATCH);
+            return Err(Error::invalid("payload", expected, format!("{} records", records.len())));
+        }
         let mut prepared =
             self.prepare_writes(records.into_iter().map(NewRecord::from).collect(), Dedupe::Never, now).await?;
         let mut batch = Batch::new(now);
@@ -157,6 +161,21 @@ impl MemoryManager {
         let (report, appended) = self.commit_records(batch, prepared).await?;
         let appended = appended.first().copied().ok_or_else(|| Error::bug("a commit lost its event"))?;
         Ok(WrittenEvent { event_id, appended, report })
+    }
+
+    /// A draft without a time that repeats a stored event means that event, at its time.
+    async fn timed(&self, mut event: NewEvent) -> Result<NewEvent> {
+        if let (Some(id), None) = (&event.event_id, event.timestamp) {
+            let stored = self.stored_event(id).await?.and_then(|entry| entry.event);
+            event.timestamp = stored.map(|stored| stored.timestamp);
+        }
+        Ok(event)
+    }
+
+    async fn stored_event(&self, id: &EventId) -> Result<Option<ChainedEvent>> {
+        let range = EventRange { event_id: Some(id.clone()), ..EventRange::default() };
+        let page = mnemic_core::PageRequest::first(1)?;
+        Ok(self.engine.ledger.events(&self.namespace, &range, &page).await?.items.into_iter().next())
     }
 
     fn accept_event(event: NewEvent, now: Timestamp) -> Result<AuditEvent> {
@@ -175,10 +194,7 @@ impl MemoryManager {
 
     /// The answer for an event that was written before, with the records that still exist.
     async fn seen_event(&self, event: &AuditEvent) -> Result<Option<WrittenEvent>> {
-        let range = EventRange { event_id: Some(event.event_id.clone()), ..EventRange::default() };
-        let page = mnemic_core::PageRequest::first(1)?;
-        let found = self.engine.ledger.events(&self.namespace, &range, &page).await?;
-        let Some(entry) = found.items.into_iter().next() else { return Ok(None) };
+        let Some(entry) = self.stored_event(&event.event_id).await? else { return Ok(None) };
         if entry.event.as_ref().is_some_and(|stored| stored != event) {
             let message = format!(
                 "event_id: expected a new id or the same event, found another event with id {}",
@@ -189,6 +205,10 @@ impl MemoryManager {
         let records = self.engine.policies.reflection.reflect(event, self.now())?;
         let ids: Vec<RecordId> = records.into_iter().map(|record| record.id).collect();
         let stored = self.engine.ledger.fetch(&self.namespace, &ids, mnemic_core::ports::Read::default()).await?;
+        // Logged, but never reflected: nothing was made of it yet, not even what is only in history now.
+        if !ids.is_empty() && stored.iter().all(Option::is_none) && self.have_no_history(&ids).await? {
+            return Ok(None);
+        }
         let records = stored
             .into_iter()
             .flatten()
@@ -202,6 +222,15 @@ impl MemoryManager {
         let appended = Appended { sequence: entry.sequence, outcome: mnemic_core::AppendOutcome::Duplicate };
         let report = WriteReport { records, replayed: true, warnings: Vec::new() };
         Ok(Some(WrittenEvent { event_id: event.event_id.clone(), appended, report }))
+    }
+
+    async fn have_no_history(&self, ids: &[RecordId]) -> Result<bool> {
+        for id in ids {
+            if !self.engine.ledger.history(&self.namespace, id).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn prepare_writes(&self, drafts: Vec<NewRecord>, dedupe: Dedupe, now: Timestamp) -> Result<Prepared> {
