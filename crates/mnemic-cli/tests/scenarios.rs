@@ -102,7 +102,7 @@ impl Teller {
                     "{here}"
                 );
                 assert_eq!(report["remaining"], step["remaining"], "{here}");
-                self.last_consolidation = report["id"].as_str().unwrap_or_default().to_owned();
+                report["id"].as_str().unwrap_or_default().clone_into(&mut self.last_consolidation);
             }
             "undo" => drop(self.home.ok(&["consolidate", "undo", &self.last_consolidation])),
             "records" => {

@@ -6,11 +6,14 @@
     reason = "a measurement fails by panicking and prints its figures"
 )]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use mnemic_core::{
-    Batch, ChangeSeq, Embedding, EmbeddingModel, Filter, MemoryRecord, Metric, Namespace, Object, PageRequest,
-    Precondition, RecordId, RecordWrite, Timestamp, UserId, Value,
+    AuditEvent, Batch, ChangeSeq, Embedding, EmbeddingModel, EraseTarget, Erasure, EventId, Filter, MemoryRecord,
+    Metric, Namespace, Object, PageRequest, Precondition, RecordId, RecordWrite, ThreadId, Timestamp, UserId, Value,
     ports::{Embeddings, Ledger, Read},
 };
 use mnemic_ledgers::{SqliteConfig, SqliteLedger};
@@ -106,5 +109,20 @@ async fn main() {
     show("head", figure.await);
     let figure = timed(20, async |_| drop(ledger.report(&ns).await.unwrap()));
     show("report of 20,200", figure.await);
+    let figure = timed(5, async |n| {
+        let event = AuditEvent {
+            event_id: EventId::new(format!("erasure-{n}")).unwrap(),
+            timestamp: at,
+            user_id: None,
+            thread_id: ThreadId::journal(),
+            source: "speed".to_owned(),
+            action: "erased".to_owned(),
+            payload: Object::new(),
+            tags: BTreeSet::new(),
+        };
+        let target = EraseTarget::Records(vec![write(&model, n as u64, at).record.id]);
+        ledger.erase(&ns, Erasure { at, target, event }).await.unwrap();
+    });
+    show("erasure of one of 20,200", figure.await);
     println!("{} MB on disk for 20,200 records", ledger.report(&ns).await.unwrap().bytes >> 20);
 }

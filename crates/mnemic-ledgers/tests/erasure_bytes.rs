@@ -189,6 +189,56 @@ async fn no_byte_of_erased_records_is_left_in_any_file() {
     check_whole(&ledger).await;
 }
 
+/// Writes 60 records of random sizes and ids, one in four the subject's, rewrites some smaller, and deletes some.
+async fn churn(ledger: &SqliteLedger, random: &mut impl FnMut() -> u64) {
+    let ns = ns("a");
+    let (mut records, mut events) = (Vec::new(), Vec::new());
+    for _ in 0..60 {
+        let (owner, word) = if random().is_multiple_of(4) { ("canary-user", "canary") } else { ("other", "public") };
+        let name = format!("{:016x}-{word}-{}", random(), "x".repeat((random() % 180) as usize));
+        let length = match random() % 20 {
+            0 => 1300,
+            1..=4 => 200,
+            _ => 3,
+        };
+        records.push(write(of_user(record(&name, &word.repeat(length)), owner)));
+        if random().is_multiple_of(2) {
+            events.push(event(&name, &format!("{word}-{}", random() % 50), Some(owner)));
+        }
+    }
+    let mut smaller: Vec<_> = records.iter().filter(|_| random().is_multiple_of(3)).cloned().collect();
+    smaller.iter_mut().for_each(|write| write.record.text.truncate(30));
+    let gone: Vec<_> = smaller.iter().filter(|_| random().is_multiple_of(3)).map(|w| w.record.id.clone()).collect();
+    ledger.commit(&ns, Batch { events, ..writes(1, records) }).await.unwrap();
+    ledger.commit(&ns, writes(2, smaller)).await.unwrap();
+    for id in gone {
+        ledger.commit(&ns, deletes(3, id.as_str())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pages_that_were_split_and_joined_keep_no_copy_of_what_moved() {
+    let place = tempfile::tempdir().unwrap();
+    let ledger = open(place.path());
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..3 {
+        for _ in 0..12 {
+            churn(&ledger, &mut random).await;
+        }
+        let mut erasure = erasure(EraseTarget::Subject(UserId::new("canary-user").unwrap()));
+        erasure.event.event_id = EventId::new(format!("erasure-{round}")).unwrap();
+        assert_eq!(ledger.erase(&ns("a"), erasure).await.unwrap().residue, Vec::<String>::new());
+        assert_eq!(find(place.path(), b"canary"), Vec::<String>::new(), "round {round}");
+    }
+    assert_eq!(ledger.verify(&ns("a")).await.unwrap(), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn what_a_reader_keeps_from_being_overwritten_is_told_and_done_later() {
     let place = tempfile::tempdir().unwrap();

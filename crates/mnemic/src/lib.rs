@@ -13,14 +13,16 @@ pub mod wire;
 pub use builder::{Builder, LegWeights, Policies, restore};
 pub use draft::{NewEvent, NewRecord};
 pub use manager::{
-    AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, Dedupe, ForgetReceipt, Forgotten, Health,
-    HealthDetail, LegOutcome, LegReport, MemoryManager, Mode, Query, RecordOutcome, Retrieval, Rollback, Selector, SetSlots, Shown,
-    Stats, Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent, WrittenRecord,
+    AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, Dedupe, ForgetReceipt, Forgotten,
+    Health, HealthDetail, LegOutcome, LegReport, MemoryManager, Mode, Query, RecordOutcome, Retrieval, Rollback,
+    Selector, SetSlots, Shown, Stats, Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent,
+    WrittenRecord,
 };
 pub use mnemic_core::{
-    AppendOutcome, Appended, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison, Cursor, Digest, Embedding,
-    EmbeddingModel, EraseReceipt, Error, ErrorKind, EventId, Explanation, Field, Filter, Hit, Leg, LegScore, MemoryRecord,
-    Metric, Namespace, Number, Object, Operand, Order, OutboxItem, Page, PageRequest, Precondition, PriorFactor, Provenance, Ratio,
-    RecordId, RecordKind, Result, Retry, Revision, RevisionKind, Salt, Sequence, SlotMode, SlotWrite, Slots, StoredRecord,
-    ThreadId, ThreadSummary, Timestamp, UserId, Value, Version, VersionedSlots, filter, ids, limits, policy, ports, suggest, value,
+    AppendOutcome, Appended, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison, Cursor, Digest,
+    Embedding, EmbeddingModel, EraseReceipt, Error, ErrorKind, EventId, Explanation, Field, Filter, Hit, Leg, LegScore,
+    MemoryRecord, Metric, Namespace, Number, Object, Operand, Order, OutboxItem, Page, PageRequest, Precondition,
+    PriorFactor, Provenance, Ratio, RecordId, RecordKind, Result, Retry, Revision, RevisionKind, Salt, Sequence,
+    SlotMode, SlotWrite, Slots, StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Value, Version,
+    VersionedSlots, filter, ids, limits, policy, ports, suggest, value,
 };

@@ -35,7 +35,7 @@ async fn tell(memory: &Memory, story: &Path) {
     for (number, line) in fs::read_to_string(story).unwrap().lines().enumerate() {
         let step: Value = serde_json::from_str(line).unwrap();
         let here = format!("{} on {}, line {}", story.display(), memory.name, number + 1);
-        memory.clock.set(memory.manager.now().plus(Duration::from_secs(60)));
+        memory.clock.set(memory.manager.now().plus(Duration::from_mins(1)));
         take(&memory.manager, &step, &here, &mut last_consolidation).await;
     }
 }
@@ -120,7 +120,7 @@ async fn look_after(manager: &MemoryManager, step: &Value, here: &str, last_cons
                 None => Selector::Subject(user(text(step, "user"))),
             };
             let gone = manager.forget(&selector, Trial::Real).await.unwrap().forgotten.records;
-            assert_eq!(gone.iter().map(|id| id.as_str()).collect::<Vec<_>>(), texts(step, "records"), "{here}");
+            assert_eq!(gone.iter().map(mnemic::RecordId::as_str).collect::<Vec<_>>(), texts(step, "records"), "{here}");
         }
         "records" => {
             let all = manager.list(&Filter::all(), None, &PageRequest::largest()).await.unwrap().items;

@@ -38,36 +38,33 @@ async fn fill(manager: &MemoryManager, canary: &str) {
 /// Everything that can be read through a handle, as text.
 async fn everything(manager: &MemoryManager) -> String {
     let all = PageRequest::largest();
-    let mut seen = String::new();
+    let mut seen: Vec<String> = Vec::new();
     for text in [SHARED, "alphacanary", "betacanary", "fee corrected"] {
         let found = manager.retrieve(&Query { limit: Some(100), ..Query::new(text) }).await.unwrap();
         let scores: Vec<_> = found.hits.iter().map(|hit| (&hit.record, hit.score, &hit.explanation)).collect();
-        seen.push_str(&format!("{scores:?}\n"));
+        seen.push(format!("{scores:?}\n"));
     }
     let past = Query { as_of: Some(manager.now()), ..Query::new(SHARED) };
-    seen.push_str(&format!("{:?}\n", manager.retrieve(&past).await.unwrap().hits));
-    seen.push_str(&format!("{:?}\n", manager.list(&Filter::all(), None, &all).await.unwrap()));
-    seen.push_str(&format!("{:?}\n", manager.get(&[id("own"), id("shared")], None).await.unwrap()));
-    seen.push_str(&format!("{:?}\n", manager.history(&id("own")).await.unwrap()));
+    seen.push(format!("{:?}\n", manager.retrieve(&past).await.unwrap().hits));
+    seen.push(format!("{:?}\n", manager.list(&Filter::all(), None, &all).await.unwrap()));
+    seen.push(format!("{:?}\n", manager.get(&[id("own"), id("shared")], None).await.unwrap()));
+    seen.push(format!("{:?}\n", manager.history(&id("own")).await.unwrap()));
     let events = manager.events(&EventRange::default(), &all).await.unwrap();
-    seen.push_str(&format!(
-        "{:?}\n",
-        events.items.iter().map(|entry| (entry.sequence, &entry.event)).collect::<Vec<_>>()
-    ));
-    seen.push_str(&format!("{:?}\n", manager.threads(&all).await.unwrap()));
-    seen.push_str(&manager.snapshot_thread(&thread("t")).await.unwrap());
-    seen.push_str(&format!("{:?}\n", manager.slots(&thread("t"), None).await.unwrap()));
-    seen.push_str(&format!("{:?}\n", manager.slots_history(&thread("t")).await.unwrap()));
+    seen.push(format!("{:?}\n", events.items.iter().map(|entry| (entry.sequence, &entry.event)).collect::<Vec<_>>()));
+    seen.push(format!("{:?}\n", manager.threads(&all).await.unwrap()));
+    seen.push(manager.snapshot_thread(&thread("t")).await.unwrap());
+    seen.push(format!("{:?}\n", manager.slots(&thread("t"), None).await.unwrap()));
+    seen.push(format!("{:?}\n", manager.slots_history(&thread("t")).await.unwrap()));
     let request = ContextRequest { budget: 1000, ..ContextRequest::default() };
-    seen.push_str(&format!("{:?}\n", manager.context(&thread("t"), &request).await.unwrap()));
-    seen.push_str(&format!("{:?}\n", manager.changes(ChangeSeq(0), 1000).await.unwrap()));
+    seen.push(format!("{:?}\n", manager.context(&thread("t"), &request).await.unwrap()));
+    seen.push(format!("{:?}\n", manager.changes(ChangeSeq(0), 1000).await.unwrap()));
     let report = manager.stats().await.unwrap().ledger;
-    seen.push_str(&format!("{} {} {} {}\n", report.records, report.revisions, report.events, report.head.0));
-    seen.push_str(&format!(
+    seen.push(format!("{} {} {} {}\n", report.records, report.revisions, report.events, report.head.0));
+    seen.push(format!(
         "{:?}\n",
         manager.consolidate(&Consolidation { trial: Trial::Dry, ..Consolidation::default() }).await.unwrap()
     ));
-    seen
+    seen.concat()
 }
 
 /// What is left of a reading when ids that are minted at random are taken out.

@@ -28,7 +28,7 @@ const SHORT: usize = 10;
 /// Hits for the recall of a generous prompt.
 const LONG: usize = 50;
 /// Hits from which sessions are ranked, so that fifty sessions can be among them.
-const FOR_SESSIONS: usize = 500;
+const FOR_SESSIONS: usize = 200;
 
 /// What one mode reached.
 #[derive(Debug, Default)]

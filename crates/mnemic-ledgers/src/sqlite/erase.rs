@@ -18,6 +18,9 @@ use super::{
 };
 use crate::rules;
 
+/// The largest database that is rewritten in memory.
+const REWRITTEN_IN_MEMORY: u64 = 64 << 20;
+
 /// What an erasure reaches.
 #[derive(Default)]
 struct Reach {
@@ -70,7 +73,7 @@ impl Changes<'_> {
             receipt.sequence = self.append_once(&erasure.event, &salt, erasure.at)?.sequence;
         }
         self.end_commit(erasure.at)?;
-        self.connection.execute_batch("INSERT OR IGNORE INTO upkeep VALUES ('vectors'), ('log')")?;
+        self.connection.execute_batch("INSERT OR IGNORE INTO upkeep VALUES ('vectors'), ('pages'), ('log')")?;
         Ok(receipt)
     }
 
@@ -204,7 +207,7 @@ pub(super) fn owes(connection: &Connection) -> Outcome<bool> {
     Ok(connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM upkeep)")?.query_row((), |row| row.get(0))?)
 }
 
-/// Overwrites what no row names any more: first the vectors, then the log, which holds older images of pages.
+/// Overwrites what no row names any more: the vectors, the pages, and last the log, which holds older images of pages.
 /// Answers what could not be done yet.
 pub(super) fn clean(connection: &Connection, directory: &Path, files: &VectorFiles) -> Outcome<Vec<String>> {
     if pending(connection, "vectors")? {
@@ -213,18 +216,35 @@ pub(super) fn clean(connection: &Connection, directory: &Path, files: &VectorFil
         connection.execute_batch(if swept.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         swept?;
     }
+    if pending(connection, "pages")? {
+        rewrite(connection)?;
+        done(connection, "pages")?;
+    }
     if pending(connection, "log")? {
         let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
         if busy {
             let file = directory.join(schema::FILE);
-            return Ok(vec![format!(
-                "{}-wal: a reader holds the log open; it is overwritten when the reader ends",
-                file.display()
-            )]);
+            let what = "a reader holds the log open; it is overwritten when the reader ends";
+            return Ok(vec![format!("{}-wal: {what}", file.display())]);
         }
         done(connection, "log")?;
     }
     Ok(Vec::new())
+}
+
+/// Writes every page anew from what is stored. `secure_delete` overwrites a row where it lies, but when a page was split or two
+/// were joined, a copy of the rows that moved has stayed in its unused part, and only this removes that.
+fn rewrite(connection: &Connection) -> Outcome<()> {
+    let bytes: u64 =
+        connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", (), |row| {
+            row.get(0)
+        })?;
+    // The new pages are collected aside first: in memory as long as that is small beside what a process takes anyway.
+    let aside = if bytes <= REWRITTEN_IN_MEMORY { "memory" } else { "file" };
+    connection.pragma_update(None, "temp_store", aside)?;
+    let rewritten = connection.execute_batch("VACUUM");
+    connection.pragma_update(None, "temp_store", "memory")?;
+    Ok(rewritten?)
 }
 
 fn pending(connection: &Connection, what: &str) -> Outcome<bool> {

@@ -123,16 +123,15 @@ impl MemoryManager {
         let stored = self.engine.ledger.fetch(&self.namespace, ids, Read::default()).await?;
         let mut found = Vec::with_capacity(ids.len());
         for (id, stored) in ids.iter().zip(stored) {
-            match stored {
-                Some(stored) => found.push(stored.record),
-                None => {
-                    let history = self.engine.ledger.history(&self.namespace, id).await?;
-                    found.extend(history.into_iter().find_map(|revision| match revision.what {
-                        RevisionKind::Written(record) => Some(*record),
-                        RevisionKind::Deleted(_) => None,
-                    }));
-                }
+            if let Some(stored) = stored {
+                found.push(stored.record);
+                continue;
             }
+            let history = self.engine.ledger.history(&self.namespace, id).await?;
+            found.extend(history.into_iter().find_map(|revision| match revision.what {
+                RevisionKind::Written(record) => Some(*record),
+                RevisionKind::Deleted(_) => None,
+            }));
         }
         Ok(found)
     }
