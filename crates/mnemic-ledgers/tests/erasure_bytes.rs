@@ -207,7 +207,9 @@ async fn churn(ledger: &SqliteLedger, random: &mut impl FnMut() -> u64) {
         }
     }
     let mut smaller: Vec<_> = records.iter().filter(|_| random().is_multiple_of(3)).cloned().collect();
-    smaller.iter_mut().for_each(|write| write.record.text.truncate(30));
+    for write in &mut smaller {
+        write.record.text.truncate(30);
+    }
     let gone: Vec<_> = smaller.iter().filter(|_| random().is_multiple_of(3)).map(|w| w.record.id.clone()).collect();
     ledger.commit(&ns, Batch { events, ..writes(1, records) }).await.unwrap();
     ledger.commit(&ns, writes(2, smaller)).await.unwrap();
