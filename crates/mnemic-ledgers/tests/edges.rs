@@ -51,6 +51,7 @@ on_every_ledger! {
     a_refused_part_leaves_no_trace_of_the_others
     a_page_that_ends_exactly_at_the_end_has_no_next
     erasing_a_record_takes_its_events_and_its_name
+    erasing_many_records_tells_them_once_in_the_order_asked
     erasing_a_subject_leaves_the_others_as_they_were
     a_record_that_changed_hands_loses_only_the_erased_subjects_revisions
     an_erased_event_frees_its_id_and_an_erased_record_starts_anew
@@ -183,6 +184,19 @@ async fn a_page_that_ends_exactly_at_the_end_has_no_next(ledger: &dyn Ledger) {
     let forged = two.after(Some(mnemic_core::Cursor("1; DROP TABLE records".into())));
     let error = ledger.scan(&ns, &Filter::all(), Read::default(), &forged).await.unwrap_err();
     assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("cursor")));
+}
+
+/// With a comparison of every id with every other this would take minutes.
+async fn erasing_many_records_tells_them_once_in_the_order_asked(ledger: &dyn Ledger) {
+    const MANY: usize = 30_000;
+    let (ns, name) = (ns("a"), |i: usize| format!("a-name-as-long-as-names-are-{i}"));
+    ledger.commit(&ns, writes(1, (0..MANY).map(|i| write(record(&name(i), "x"))))).await.unwrap();
+    let asked: Vec<_> = (0..MANY).rev().map(|i| id(&name(i))).collect();
+    let twice = [asked.clone(), asked.clone()].concat();
+    let started = std::time::Instant::now();
+    let receipt = ledger.erase(&ns, erasure(2, EraseTarget::Records(twice))).await.unwrap();
+    assert_eq!(receipt.records, asked);
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 async fn erasing_a_record_takes_its_events_and_its_name(ledger: &dyn Ledger) {

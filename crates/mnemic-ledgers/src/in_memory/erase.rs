@@ -68,12 +68,11 @@ impl Memory {
     fn reach_records(&self, ids: &[RecordId]) -> Reach {
         let mut reach = Reach::default();
         let mut sources: BTreeSet<&EventId> = BTreeSet::new();
-        for id in ids {
+        let mut seen = BTreeSet::new();
+        for id in ids.iter().filter(|id| seen.insert(*id)) {
             let Some(line) = self.records.get(id) else { continue };
-            if !reach.records.contains(id) {
-                reach.records.push(id.clone());
-                sources.extend(line.written().flat_map(|record| &record.provenance.events));
-            }
+            reach.records.push(id.clone());
+            sources.extend(line.written().flat_map(|record| &record.provenance.events));
         }
         reach.events = sources.into_iter().filter_map(|id| self.event_ids.get(id).copied()).collect();
         reach

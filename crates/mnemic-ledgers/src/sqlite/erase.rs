@@ -98,14 +98,13 @@ impl Changes<'_> {
 
     fn reach_records(&self, ids: &[RecordId]) -> Outcome<Reach> {
         let mut reach = Reach::default();
-        for id in ids.iter().collect::<BTreeSet<_>>() {
+        let mut seen = BTreeSet::new();
+        for id in ids.iter().filter(|id| seen.insert(*id)) {
             let mut find = self.connection.prepare_cached("SELECT ordinal FROM records WHERE id = ?1")?;
             if let Some(ordinal) = find.query_row([id.as_str()], |row| row.get(0)).optional()? {
                 reach.records.push((ordinal, id.clone()));
             }
         }
-        let asked = |(_, id): &(i64, RecordId)| ids.iter().position(|asked| asked == id);
-        reach.records.sort_by_key(asked);
         for (ordinal, id) in &reach.records {
             self.origins(*ordinal, id, &mut reach.sources, &mut BTreeSet::new())?;
         }
