@@ -80,7 +80,8 @@ fn copy(source: &Path, target: &Path, kind: Source, busy_timeout: Duration) -> O
 /// A copy inside its own source would be copied too.
 fn refuse_inside(source: &Path, target: &Path) -> Outcome<()> {
     let source = source.canonicalize().at(source)?;
-    let above = target.ancestors().find_map(|above| above.canonicalize().ok());
+    let absolute = std::path::absolute(target).at(target)?;
+    let above = absolute.ancestors().find_map(|above| above.canonicalize().ok());
     if above.is_some_and(|above| above.starts_with(&source)) {
         let message =
             format!("{} lies inside {}; choose a directory outside of it", target.display(), source.display());
