@@ -131,7 +131,7 @@ fn merges_of(group: &[&MemoryRecord], policy: &ConsolidationPolicy) -> Vec<Merge
     clusters.sort_by(|a, b| first_made(a).cmp(&first_made(b)));
     let near = policy.near.map_or_else(Vec::new, |threshold| {
         let texts: Vec<&str> = clusters.iter().filter_map(|c| c.first()).map(|record| record.text.as_str()).collect();
-        duplicates::similar_pairs(&texts, threshold.get())
+        duplicates::repetitions(&texts, threshold.get())
     });
     join(&clusters, &near)
         .into_iter()
@@ -166,20 +166,11 @@ fn first_made<'a>(cluster: &[&'a MemoryRecord]) -> Option<(Timestamp, &'a Record
     cluster.first().map(|record| (record.created_at, &record.id))
 }
 
-/// Joins clusters along similar pairs. A cluster joins only the first (oldest) one that it is similar to and that leads a group,
-/// so that likeness does not creep along a chain from one text to an unlike one.
+/// Joins each cluster that repeats an older one to it.
 fn join(clusters: &[Vec<&MemoryRecord>], pairs: &[(usize, usize, f64)]) -> Vec<(Vec<usize>, Option<f64>)> {
-    let mut leader_of: BTreeMap<usize, usize> = BTreeMap::new();
     let mut groups: BTreeMap<usize, (Vec<usize>, Option<f64>)> =
         (0..clusters.len()).map(|i| (i, (vec![i], None))).collect();
     for (earlier, later, alike) in pairs {
-        if leader_of.contains_key(earlier)
-            || leader_of.contains_key(later)
-            || groups.get(later).is_none_or(|g| g.0.len() > 1)
-        {
-            continue;
-        }
-        leader_of.insert(*later, *earlier);
         groups.remove(later);
         if let Some((members, lowest)) = groups.get_mut(earlier) {
             members.push(*later);

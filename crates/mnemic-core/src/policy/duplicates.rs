@@ -51,11 +51,13 @@ fn turns_meaning(word: &str) -> bool {
     word.chars().any(|c| c.is_ascii_digit() || c.is_numeric()) || NEGATIONS.contains(&word)
 }
 
-/// All pairs of positions whose similarity is at least `threshold` (above 0), each with the smaller position first.
+/// Each text that repeats an earlier one, by position: the first whose similarity is at least `threshold` (above 0) and that repeats
+/// none itself, then the repeating one. So likeness does not creep along a chain, and many like texts cost no more than many
+/// unlike ones.
 ///
 /// Exact prefix filtering (Chaudhuri et al., 2006; Bayardo et al., 2007): with words ordered from rare to frequent, two sets
 /// of Jaccard similarity t share a word among the first `n - ceil(t n) + 1` of each, so only those are compared.
-pub fn similar_pairs(texts: &[&str], threshold: f64) -> Vec<(usize, usize, f64)> {
+pub fn repetitions(texts: &[&str], threshold: f64) -> Vec<(usize, usize, f64)> {
     let sets: Vec<BTreeSet<String>> = texts.iter().map(|text| words(text).into_iter().collect()).collect();
     let mut frequency: HashMap<&str, usize> = HashMap::new();
     for word in sets.iter().flatten() {
@@ -67,17 +69,13 @@ pub fn similar_pairs(texts: &[&str], threshold: f64) -> Vec<(usize, usize, f64)>
         let mut rare_first: Vec<&str> = set.iter().map(String::as_str).collect();
         rare_first.sort_by_key(|word| (frequency.get(word).copied().unwrap_or(0), *word));
         let prefix = set.len() + 1 - (threshold * set.len() as f64).ceil().min(set.len() as f64) as usize;
-        let mut compared: BTreeSet<usize> = BTreeSet::new();
-        for word in rare_first.into_iter().take(prefix) {
-            let earlier = holders.entry(word).or_default();
-            compared.extend(earlier.iter());
-            earlier.push(position);
-        }
-        for other in compared {
-            let alike = sets.get(other).map_or(0.0, |earlier| jaccard(earlier, set));
-            if alike >= threshold {
-                pairs.push((other, position, alike));
-            }
+        rare_first.truncate(prefix);
+        let compared: BTreeSet<usize> =
+            rare_first.iter().filter_map(|word| holders.get(word)).flatten().copied().collect();
+        let alike = |other: usize| (other, position, sets.get(other).map_or(0.0, |earlier| jaccard(earlier, set)));
+        match compared.into_iter().map(alike).find(|(_, _, alike)| *alike >= threshold) {
+            Some(pair) => pairs.push(pair),
+            None => rare_first.into_iter().for_each(|word| holders.entry(word).or_default().push(position)),
         }
     }
     pairs
@@ -103,7 +101,18 @@ mod tests {
     }
 
     #[test]
-    fn prefix_filtering_finds_exactly_the_pairs_that_brute_force_finds() {
+    fn thousands_of_texts_that_are_all_alike_are_compared_once_each() {
+        let said =
+            "good morning my dear friend i hope that you slept well and that the weather is nice over there today";
+        let texts: Vec<String> = (0..5000).map(|i| format!("{said} {}", "x".repeat(i + 1))).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let found = repetitions(&texts, 0.85);
+        assert_eq!(found.len(), 4999, "and not one for each of twelve million pairs");
+        assert!(found.iter().all(|(first, ..)| *first == 0));
+    }
+
+    #[test]
+    fn prefix_filtering_finds_exactly_what_brute_force_finds() {
         let vocabulary = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"];
         let mut state = 7u64;
         let mut next = |bound: usize| {
@@ -115,11 +124,13 @@ mod tests {
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         for threshold in [0.3, 0.5, 0.8, 1.0] {
-            let expected: Vec<(usize, usize)> = (0..texts.len())
-                .flat_map(|b| (0..b).map(move |a| (a, b)))
-                .filter(|(a, b)| similarity(texts[*a], texts[*b]) >= threshold)
-                .collect();
-            let found: Vec<_> = similar_pairs(&texts, threshold).into_iter().map(|(a, b, _)| (a, b)).collect();
+            let mut expected: Vec<(usize, usize)> = Vec::new();
+            for b in 0..texts.len() {
+                let leads = |a: &usize| expected.iter().all(|(_, repeating)| repeating != a);
+                let first = (0..b).filter(leads).find(|a| similarity(texts[*a], texts[b]) >= threshold);
+                expected.extend(first.map(|a| (a, b)));
+            }
+            let found: Vec<_> = repetitions(&texts, threshold).into_iter().map(|(a, b, _)| (a, b)).collect();
             assert_eq!(found, expected, "threshold {threshold}");
         }
     }

@@ -1,10 +1,10 @@
 //! From candidates to hits: read from the ledger, weigh by priors, ask for a second opinion, move repetitions down, cut.
 //! Not here: where candidates come from (`retrieve`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use mnemic_core::{
-    Explanation, Hit, MemoryRecord, RecordId, Result,
+    Explanation, Hit, MemoryRecord, RecordId, Result, UserId,
     policy::{duplicates, fusion::Candidate},
     ports::Read,
 };
@@ -112,17 +112,17 @@ impl MemoryManager {
 /// fact ten times.
 fn spread(hits: &mut Vec<Hit>, limit: usize) {
     let considered = hits.len().min(limit.saturating_mul(SPREAD));
-    let texts: Vec<&str> = hits.iter().take(considered).map(|hit| hit.record.text.as_str()).collect();
-    let user = |position: usize| hits.get(position).map(|hit| &hit.record.user_id);
+    let mut of_user: BTreeMap<Option<&UserId>, Vec<(usize, &MemoryRecord)>> = BTreeMap::new();
+    for (position, hit) in hits.iter().enumerate().take(considered) {
+        of_user.entry(hit.record.user_id.as_ref()).or_default().push((position, &hit.record));
+    }
     let mut repeats: HashMap<usize, RecordId> = HashMap::new();
-    let mut repeated: HashSet<usize> = HashSet::new();
-    for (better, worse, _) in duplicates::similar_pairs(&texts, REPEATS) {
-        if user(better) == user(worse)
-            && !repeated.contains(&better)
-            && repeated.insert(worse)
-            && let Some(first) = hits.get(better)
-        {
-            repeats.insert(worse, first.record.id.clone());
+    for theirs in of_user.values() {
+        let texts: Vec<&str> = theirs.iter().map(|(_, record)| record.text.as_str()).collect();
+        for (better, worse, _) in duplicates::repetitions(&texts, REPEATS) {
+            if let (Some((_, first)), Some((position, _))) = (theirs.get(better), theirs.get(worse)) {
+                repeats.insert(*position, first.id.clone());
+            }
         }
     }
     let (mut fresh, mut repeating) = (Vec::with_capacity(hits.len()), Vec::new());
