@@ -1,10 +1,7 @@
 //! The stored form of what is packed into one column: a format byte, then MessagePack maps with named fields.
 //! Not here: the domain types, which stay free to change; the columns, which are in `schema`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use mnemic_core::{
     AppendOutcome, Appended, AuditEvent, ChangeSeq, Error, ErrorKind, EventId, MemoryRecord, Number, Object,
@@ -13,7 +10,7 @@ use mnemic_core::{
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor},
 };
 
 /// The first byte of every packed value. A reader refuses what it does not know.
@@ -34,7 +31,7 @@ fn pack<T: Serialize>(value: &T, columns: &[&[u8]], capacity: usize) -> Result<V
     Ok(bytes)
 }
 
-fn unpack<T: DeserializeOwned>(what: &str, bytes: &[u8], columns: &[&[u8]]) -> Result<T> {
+fn unpack<'de, T: Deserialize<'de>>(what: &str, bytes: &'de [u8], columns: &[&[u8]]) -> Result<T> {
     let Some((&[format, a, b, c, d], packed)) = bytes.split_first_chunk::<START>() else {
         return Err(damaged(what, "is cut short"));
     };
@@ -99,9 +96,9 @@ struct RecordOut<'a> {
 }
 
 #[derive(Deserialize)]
-struct RecordIn {
-    thread: Option<String>,
-    kind: String,
+struct RecordIn<'a> {
+    thread: Option<&'a str>,
+    kind: &'a str,
     text: String,
     #[serde(default)]
     path: Vec<String>,
@@ -116,11 +113,11 @@ struct RecordIn {
     from: i64,
     to: Option<i64>,
     expires: Option<i64>,
-    superseded: Option<String>,
-    #[serde(default)]
-    events: Vec<String>,
-    #[serde(default)]
-    records: Vec<String>,
+    superseded: Option<&'a str>,
+    #[serde(borrow, default)]
+    events: Vec<&'a str>,
+    #[serde(borrow, default)]
+    records: Vec<&'a str>,
 }
 
 /// What of a record lies in columns of its own.
@@ -173,7 +170,7 @@ pub(super) fn unpack_record(columns: &RecordColumns<'_>, body: &[u8]) -> Result<
     })
 }
 
-fn read_record(columns: &RecordColumns<'_>, found: RecordIn) -> Result<MemoryRecord> {
+fn read_record(columns: &RecordColumns<'_>, found: RecordIn<'_>) -> Result<MemoryRecord> {
     let ratio = |value: Option<f64>| value.map(|value| Ratio::new("ratio", value)).transpose();
     let time = |micros: Option<i64>| micros.map(Timestamp::from_micros).transpose();
     Ok(MemoryRecord {
@@ -353,8 +350,10 @@ struct ObjectIn(Object);
 
 impl<'de> Deserialize<'de> for ObjectIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = BTreeMap::<String, ValueIn>::deserialize(deserializer)?;
-        Ok(Self(entries.into_iter().map(|(key, value)| (key, value.0)).collect()))
+        match deserializer.deserialize_map(ValueVisitor)? {
+            Value::Object(object) => Ok(Self(object)),
+            _ => Err(de::Error::custom("a value where an object is expected")),
+        }
     }
 }
 
@@ -422,6 +421,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
