@@ -298,6 +298,10 @@ impl Engine {
         let state = self.state(namespace);
         let mut sync = state.sync.lock().await;
         self.follow(namespace, &mut sync, &[], None).await?;
+        // What holds nothing yet needs no file: looking into a namespace leaves no trace.
+        if embedded.index.position(namespace).await? == ChangeSeq::default() {
+            return Ok(());
+        }
         self.save(namespace, &mut sync, embedded).await
     }
 

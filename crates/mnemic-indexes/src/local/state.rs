@@ -45,7 +45,7 @@ impl State {
 
     /// Whether nothing would be lost with it.
     pub(crate) fn is_blank(&self) -> bool {
-        self.position == ChangeSeq::default() && self.rows.len() == 0
+        self.position == ChangeSeq::default() && self.rows.len() == 0 && self.dense.model().is_none()
     }
 
     /// Fixes the model.
