@@ -12,7 +12,7 @@ use mnemic::{Error, ErrorKind, MemoryManager, Namespace, NewRecord, Result, Writ
 use crate::{
     Plan,
     corpus::Corpus,
-    measure::{Stopwatch, Summary, Took, disk_bytes, resident_bytes},
+    measure::{Stopwatch, Summary, Took, disk_bytes},
     report::Report,
 };
 
@@ -25,7 +25,6 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let memory = MemoryManager::embedded(directory.path().join("memory"))?;
     let mut corpus = Corpus::new(7)?;
     let (mut durable, mut floor, mut list, mut single) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let memory_before = resident_bytes();
     for round in 0..=plan.rounds {
         let memory = memory.in_namespace(Namespace::new(format!("round-{round}"))?);
         // A namespace's first write makes its files; what is measured is inserting, not creating.
@@ -55,8 +54,6 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let thousands = (plan.rounds + 1) as f64;
     let disk = disk_bytes(&directory.path().join("memory")).map_err(|error| failed(&error))?;
     report.size("disk for 1,000 records", disk as f64 / thousands / 1e6, "MB");
-    let resident = resident_bytes().saturating_sub(memory_before);
-    report.size("memory for 1,000 records, all namespaces open", resident as f64 / thousands / 1e6, "MB");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod insert;
 mod measure;
 mod open;
 mod report;
+mod resident;
 mod search;
 
 use std::{io::Write, process::ExitCode};
@@ -45,6 +46,9 @@ impl Plan {
 }
 
 fn main() -> ExitCode {
+    if let Some(directory) = resident::asked() {
+        return resident::answer(&directory);
+    }
     let measured =
         Plan::from_arguments(std::env::args().skip(1)).and_then(|plan| measure_all(&plan).map_err(|e| e.to_string()));
     let (text, code) = match measured {
