@@ -41,6 +41,31 @@ pub(crate) struct Engine {
     states: Mutex<HashMap<Namespace, Arc<NamespaceState>>>,
 }
 
+/// An index that could not be brought up to date, and why.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    pub(crate) index: &'static str,
+    pub(crate) why: Error,
+}
+
+/// How following the feed went.
+#[derive(Debug, Default)]
+struct Followed {
+    /// Whether something was erased on the way.
+    erased: bool,
+    behind: Vec<Behind>,
+}
+
+/// A change for an index that holds embeddings of `model`. Another model's embedding (two processes may have begun a namespace with
+/// different ones) stays out, so that its record is still found by words.
+fn change(seq: ChangeSeq, id: RecordId, record: Option<StoredRecord>, model: Option<&EmbeddingModel>) -> IndexChange {
+    let record = record.map(|stored| {
+        let embedding = stored.embedding.filter(|embedding| Some(embedding.model()) == model);
+        StoredRecord { record: stored.record, embedding }
+    });
+    IndexChange { seq, id, record }
+}
+
 /// What is remembered about a namespace between calls.
 #[derive(Default)]
 struct NamespaceState {
@@ -136,9 +161,14 @@ impl Engine {
         sync.foreign_model.as_ref().or(self.embedder.model())
     }
 
-    /// Brings every index up to the head of the feed, also with what other processes committed.
-    pub(crate) async fn sync(&self, namespace: &Namespace) -> Result<()> {
+    /// Brings every index up to the head of the feed, also with what other processes committed, and tells which are behind.
+    pub(crate) async fn sync(&self, namespace: &Namespace) -> Result<Vec<Behind>> {
         self.sync_with(namespace, &[], None).await
+    }
+
+    /// The same where an index that is behind is of no use.
+    pub(crate) async fn sync_all(&self, namespace: &Namespace) -> Result<()> {
+        self.sync(namespace).await?.into_iter().next().map_or(Ok(()), |behind| Err(behind.why))
     }
 
     /// The same, knowing what the last commit changed, so that it need not be read back.
@@ -147,44 +177,47 @@ impl Engine {
         namespace: &Namespace,
         known: &[(RecordId, Option<StoredRecord>)],
         committed: Option<(ChangeSeq, ChangeSeq)>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Behind>> {
         let state = self.state(namespace);
         let mut sync = state.sync.lock().await;
-        let erased = self.follow(namespace, &mut sync, known, committed).await?;
-        self.persist_when_due(namespace, &mut sync, erased).await
+        let followed = self.follow(namespace, &mut sync, known, committed).await?;
+        self.persist_when_due(namespace, &mut sync, followed.erased).await?;
+        Ok(followed.behind)
     }
 
-    /// Brings every index up to the head, and answers whether something was erased on the way.
+    /// Brings every index up to the head. One that fails does not keep the others from it.
     async fn follow(
         &self,
         namespace: &Namespace,
         sync: &mut SyncState,
         known: &[(RecordId, Option<StoredRecord>)],
         committed: Option<(ChangeSeq, ChangeSeq)>,
-    ) -> Result<bool> {
+    ) -> Result<Followed> {
         self.prepare(namespace, sync).await?;
+        let model = self.indexed_model(sync);
         let mut head: Option<ChangeSeq> = None;
-        let mut erased = false;
+        let mut followed = Followed::default();
         for index in &self.indexes {
-            let position = index.position(namespace).await?;
-            if let Some((first, last)) = committed
-                && position.0 + 1 == first.0
-            {
-                let changes: Vec<IndexChange> = known
-                    .iter()
-                    .map(|(id, record)| IndexChange { seq: last, id: id.clone(), record: record.clone() })
-                    .collect();
-                index.apply(namespace, &changes, last).await?;
-                continue;
-            }
-            let head = match head {
-                Some(head) => head,
-                None => *head.insert(self.ledger.head(namespace).await?),
+            let done = match (index.position(namespace).await, committed) {
+                (Err(error), _) => Err(error),
+                (Ok(position), Some((first, last))) if position.0 + 1 == first.0 => {
+                    let changes = known.iter().map(|(id, record)| change(last, id.clone(), record.clone(), model));
+                    index.apply(namespace, &changes.collect::<Vec<_>>(), last).await.map(|()| false)
+                }
+                (Ok(position), _) => {
+                    let head = match head {
+                        Some(head) => head,
+                        None => *head.insert(self.ledger.head(namespace).await?),
+                    };
+                    self.catch_up(namespace, index.as_ref(), model, position, head).await
+                }
             };
-            let model = self.indexed_model(sync);
-            erased |= self.catch_up(namespace, index.as_ref(), model, position, head).await?;
+            match done {
+                Ok(erased) => followed.erased |= erased,
+                Err(why) => followed.behind.push(Behind { index: index.name(), why }),
+            }
         }
-        Ok(erased)
+        Ok(followed)
     }
 
     async fn catch_up(
@@ -224,7 +257,7 @@ impl Engine {
             let read = Read { as_of: None, embeddings: Embeddings::Include };
             let records = self.ledger.fetch(namespace, &wanted, read).await?;
             let changes: Vec<IndexChange> =
-                ids.into_iter().zip(records).map(|((id, seq), record)| IndexChange { seq, id, record }).collect();
+                ids.into_iter().zip(records).map(|((id, seq), record)| change(seq, id, record, model)).collect();
             index.apply(namespace, &changes, last).await?;
             position = last;
         }
@@ -248,7 +281,7 @@ impl Engine {
             let changes: Vec<IndexChange> = found
                 .items
                 .into_iter()
-                .map(|stored| IndexChange { seq: head, id: stored.record.id.clone(), record: Some(stored) })
+                .map(|stored| change(head, stored.record.id.clone(), Some(stored), model))
                 .collect();
             let done = found.next.is_none();
             index.apply(namespace, &changes, if done { head } else { ChangeSeq(0) }).await?;
@@ -274,7 +307,7 @@ impl Engine {
         loop {
             embedded.index.persist(namespace).await?;
             sync.persisted_at = embedded.index.position(namespace).await?;
-            if !self.follow(namespace, sync, &[], None).await? {
+            if !self.follow(namespace, sync, &[], None).await?.erased {
                 return Ok(());
             }
         }

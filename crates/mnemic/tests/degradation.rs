@@ -124,6 +124,50 @@ impl Index for FragileIndex {
     }
 }
 
+/// A fragile index that offers dense search only.
+#[derive(Debug)]
+struct DenseOnly(Arc<FragileIndex>);
+
+#[async_trait]
+impl Index for DenseOnly {
+    fn name(&self) -> &'static str {
+        "dense-only"
+    }
+    fn capabilities(&self) -> IndexCapabilities {
+        IndexCapabilities { lexical: mnemic::ports::Offer::No, ..self.0.capabilities() }
+    }
+    async fn prepare(&self, namespace: &Namespace, model: Option<&EmbeddingModel>) -> Result<()> {
+        self.0.prepare(namespace, model).await
+    }
+    async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
+        self.0.position(namespace).await
+    }
+    async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {
+        self.0.apply(namespace, changes, through).await
+    }
+    async fn search_dense(
+        &self,
+        namespace: &Namespace,
+        vector: &Embedding,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<IndexHit>> {
+        self.0.search_dense(namespace, vector, filter, limit).await
+    }
+    async fn search_text(&self, _: &Namespace, _: &str, _: &Filter, _: usize) -> Result<Vec<IndexHit>> {
+        Err(Error::new(ErrorKind::Unsupported, "no lexical search here"))
+    }
+    async fn ids(&self, namespace: &Namespace, page: &PageRequest) -> Result<Page<IndexedId>> {
+        self.0.ids(namespace, page).await
+    }
+    async fn drop_namespace(&self, namespace: &Namespace) -> Result<()> {
+        self.0.drop_namespace(namespace).await
+    }
+    async fn check(&self, namespace: &Namespace) -> Result<IndexReport> {
+        self.0.check(namespace).await
+    }
+}
+
 fn memory(embedder: &Arc<Fragile>, index: &Arc<FragileIndex>) -> MemoryManager {
     let builder = Builder::default().embedder(Arc::<Fragile>::clone(embedder)).index(Arc::<FragileIndex>::clone(index));
     builder.build(namespace("default")).unwrap()
@@ -276,4 +320,22 @@ async fn a_second_opinion_reorders_and_a_broken_one_is_told() {
         let answer = memory.retrieve(&Query::new("visa interview consulate")).await.unwrap();
         assert_eq!((found(&answer)[0], answer.degraded.len()), (first, degraded));
     }
+}
+
+#[tokio::test]
+async fn with_one_of_two_indexes_down_the_other_serves_and_the_answer_says_so() {
+    let embedder = Fragile::new("m");
+    let (dense, words) = (FragileIndex::new(), Arc::new(LocalIndex::new(LocalIndexConfig::default()).unwrap()));
+    let builder = Builder::default().embedder(Arc::<Fragile>::clone(&embedder));
+    let builder = builder.index(Arc::new(DenseOnly(Arc::clone(&dense)))).index(words);
+    let memory = builder.build(namespace("default")).unwrap();
+    dense.down.store(true, Ordering::SeqCst);
+    let report = memory.write(vec![record("a", "the petition was filed")], &WriteOptions::default()).await.unwrap();
+    assert_eq!(report.records[0].outcome, RecordOutcome::Pending);
+    let answer = memory.retrieve(&Query::new("petition")).await.unwrap();
+    assert_eq!(found(&answer), ["a"]);
+    assert!(answer.degraded[0].contains("behind"), "{:?}", answer.degraded);
+    dense.down.store(false, Ordering::SeqCst);
+    let whole = memory.retrieve(&Query::new("petition")).await.unwrap();
+    assert!(whole.degraded.is_empty() && whole.hits[0].explanation.legs.len() == 2);
 }

@@ -402,3 +402,43 @@ async fn forgetting_a_merged_record_forgets_what_was_merged_into_it() {
         assert!(manager.get(&[id("c")], None).await.unwrap()[0].is_some());
     }
 }
+
+#[tokio::test]
+async fn forgetting_believes_provenance_only_among_one_users_records() {
+    let memory = dev();
+    let manager = &memory.manager;
+    let theirs = |name: &str, who: &str, text: &str| NewRecord { user_id: Some(user(who)), ..record(name, text) };
+    let records = vec![theirs("a", "boris", "Boris keeps bees"), theirs("b", "boris", "boris keeps BEES")];
+    manager.write(records, &WriteOptions::default()).await.unwrap();
+    manager.consolidate(&Consolidation::default()).await.unwrap();
+    let mut claim = theirs("claim", "clara", "Clara says so");
+    claim.provenance.records.insert(id("b"));
+    manager.write(vec![claim], &WriteOptions::default()).await.unwrap();
+    let receipt = manager.forget(&Selector::Ids(vec![id("claim")]), Trial::Real).await.unwrap();
+    assert_eq!(receipt.forgotten.records, [id("claim")]);
+    assert!(!manager.history(&id("b")).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_filter_at_its_limits_can_be_retrieved_with_and_one_beyond_is_refused() {
+    let memory = dev();
+    memory.manager.write(vec![record("a", "a visa")], &WriteOptions::default()).await.unwrap();
+    let wide = |nodes: usize| Filter::And(vec![Filter::Exists(mnemic::Field::Id); nodes]);
+    let query = |filter: Filter| Query { filter, user_id: None, ..Query::new("visa") };
+    let most = mnemic::limits::FILTER_NODES - 1;
+    assert_eq!(memory.manager.retrieve(&query(wide(most))).await.unwrap().hits.len(), 1);
+    let refused = memory.manager.retrieve(&query(wide(most + 1))).await.unwrap_err();
+    assert!(refused.to_string().contains("256 conditions"), "{refused}");
+    let mut deep = Filter::Exists(mnemic::Field::Id);
+    for _ in 1..mnemic::limits::FILTER_DEPTH {
+        deep = Filter::And(vec![deep]);
+    }
+    assert_eq!(memory.manager.retrieve(&query(deep.clone())).await.unwrap().hits.len(), 1);
+    assert!(
+        memory.manager.retrieve(&query(Filter::And(vec![deep]))).await.unwrap_err().to_string().contains("nesting")
+    );
+    for everything in [Filter::Not(Box::new(Filter::Or(Vec::new()))), Filter::Or(vec![Filter::all()])] {
+        let refused = memory.manager.forget(&Selector::Filter(everything), Trial::Real).await.unwrap_err();
+        assert_eq!(refused.field(), Some("filter"));
+    }
+}

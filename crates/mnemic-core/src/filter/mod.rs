@@ -234,9 +234,25 @@ impl Filter {
         Self::And(Vec::new())
     }
 
-    /// Whether every record passes by form.
+    /// Whether every record passes, as far as the form tells.
     pub fn is_all(&self) -> bool {
-        matches!(self, Self::And(filters) if filters.iter().all(Self::is_all))
+        match self {
+            Self::And(filters) => filters.iter().all(Self::is_all),
+            Self::Or(filters) => filters.iter().any(Self::is_all),
+            Self::Not(filter) => filter.is_none(),
+            Self::Compare(..) | Self::In(..) | Self::Nin(..) | Self::Exists(_) => false,
+        }
+    }
+
+    /// Whether no record passes, as far as the form tells.
+    fn is_none(&self) -> bool {
+        match self {
+            Self::And(filters) => filters.iter().any(Self::is_none),
+            Self::Or(filters) => filters.iter().all(Self::is_none),
+            Self::Not(filter) => filter.is_all(),
+            Self::In(_, values) => values.is_empty(),
+            Self::Compare(..) | Self::Nin(..) | Self::Exists(_) => false,
+        }
     }
 
     /// `field = value`.
@@ -263,25 +279,37 @@ impl Filter {
     /// # Errors
     /// `InvalidInput`, naming `filter`, the field and the operator.
     pub fn check(&self) -> Result<()> {
-        let mut nodes = 0;
-        self.check_node(1, &mut nodes)
+        self.check_node(&mut Room { depth: limits::FILTER_DEPTH, nodes: limits::FILTER_NODES })
     }
 
-    fn check_node(&self, depth: usize, nodes: &mut usize) -> Result<()> {
-        *nodes += 1;
-        if depth > limits::FILTER_DEPTH {
-            return Err(Error::invalid(
-                "filter",
-                format!("nesting of at most {}", limits::FILTER_DEPTH),
-                "deeper nesting",
-            ));
+    /// The same for a caller's filter with the few conditions that a retrieval adds around it, so that a filter at its limits can
+    /// be retrieved with. What an index checks.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`].
+    pub fn check_composed(&self) -> Result<()> {
+        self.check_node(&mut Room { depth: limits::FILTER_DEPTH + 4, nodes: limits::FILTER_NODES + 16 })
+    }
+
+    fn check_node(&self, room: &mut Room) -> Result<()> {
+        if room.depth == 0 {
+            let expected = format!("nesting of at most {}", limits::FILTER_DEPTH);
+            return Err(Error::invalid("filter", expected, "deeper nesting"));
         }
-        if *nodes > limits::FILTER_NODES {
+        if room.nodes == 0 {
             return Err(Error::invalid("filter", format!("at most {} conditions", limits::FILTER_NODES), "more"));
         }
+        room.nodes -= 1;
+        room.depth -= 1;
+        self.check_parts(room)?;
+        room.depth += 1;
+        Ok(())
+    }
+
+    fn check_parts(&self, room: &mut Room) -> Result<()> {
         match self {
-            Self::And(filters) | Self::Or(filters) => filters.iter().try_for_each(|f| f.check_node(depth + 1, nodes)),
-            Self::Not(filter) => filter.check_node(depth + 1, nodes),
+            Self::And(filters) | Self::Or(filters) => filters.iter().try_for_each(|filter| filter.check_node(room)),
+            Self::Not(filter) => filter.check_node(room),
             Self::Compare(field, op, operand) => check_operand(field, *op, operand),
             Self::In(field, values) | Self::Nin(field, values) => {
                 if values.len() > limits::FILTER_VALUES {
@@ -293,6 +321,12 @@ impl Filter {
             Self::Exists(_) => Ok(()),
         }
     }
+}
+
+/// How much deeper and larger a filter may still become.
+struct Room {
+    depth: usize,
+    nodes: usize,
 }
 
 fn check_operand(field: &Field, op: Comparison, operand: &Operand) -> Result<()> {

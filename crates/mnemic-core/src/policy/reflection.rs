@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use super::audit::digest;
-use crate::{AuditEvent, MemoryRecord, Object, Ratio, RecordId, RecordKind, Result, Timestamp, Value};
+use crate::{
+    AuditEvent, MemoryRecord, Object, Ratio, RecordId, RecordKind, Result, Timestamp, Value, value::check_object,
+};
 
 /// Turns an event into records. Must be a function of the event alone, so that writing the same event again changes nothing.
 pub trait ReflectionPolicy: Debug + Send + Sync + 'static {
@@ -33,10 +35,7 @@ impl ReflectionPolicy for TextReflection {
         };
         let mut records = Vec::new();
         if !text.trim().is_empty() {
-            let kind = match event.payload.get("kind").and_then(Value::as_str) {
-                Some(name) => name.parse().map_err(|error: crate::Error| error.within("payload"))?,
-                None => kind_of(&event.action),
-            };
+            let kind = stated_kind(event).unwrap_or_else(|| kind_of(&event.action));
             records.push(record(event, records.len(), text, kind, now)?);
         }
         if let Some(Value::Array(facts)) = event.payload.get("facts") {
@@ -44,10 +43,11 @@ impl ReflectionPolicy for TextReflection {
                 records.push(record(event, records.len(), fact.to_owned(), RecordKind::Semantic, now)?);
             }
         }
+        let stated = stated_kind(event).is_some();
         let left = |key: &String| {
             text_key != Some(key.as_str())
                 && key != "facts"
-                && key != "kind"
+                && !(stated && key == "kind")
                 && key != "salience"
                 && key != "confidence"
         };
@@ -59,7 +59,13 @@ impl ReflectionPolicy for TextReflection {
             .collect();
         for record in &mut records {
             record.metadata = metadata.clone();
-            record.metadata.insert("action".to_owned(), Value::from(event.action.as_str()));
+            // The payload's own words come first, and a payload at its limits leaves no room for another key.
+            if !record.metadata.contains_key("action") {
+                record.metadata.insert("action".to_owned(), Value::from(event.action.as_str()));
+                if check_object("metadata", &record.metadata).is_err() {
+                    record.metadata.remove("action");
+                }
+            }
         }
         Ok(records)
     }
@@ -77,6 +83,11 @@ fn scalars(event: &AuditEvent) -> String {
         })
         .collect();
     parts.join("; ")
+}
+
+/// The kind that the payload states. Another use of the word (a visa's kind, say) is no statement.
+fn stated_kind(event: &AuditEvent) -> Option<RecordKind> {
+    event.payload.get("kind").and_then(Value::as_str)?.parse().ok()
 }
 
 fn kind_of(action: &str) -> RecordKind {

@@ -136,7 +136,7 @@ impl Index for LocalIndex {
         filter: &Filter,
         limit: usize,
     ) -> Result<Vec<IndexHit>> {
-        filter.check()?;
+        filter.check_composed()?;
         let shard = self.shard(namespace).await?;
         let long = shard.read(|state| state.is_long(filter, vector.components().len() * 2))?;
         if !long {
@@ -153,7 +153,7 @@ impl Index for LocalIndex {
         filter: &Filter,
         limit: usize,
     ) -> Result<Vec<IndexHit>> {
-        filter.check()?;
+        filter.check_composed()?;
         let shard = self.shard(namespace).await?;
         let bm25 = self.config.bm25;
         let long = shard.read(|state| state.is_long(filter, 64))? || query.len() > 1 << 15;

@@ -153,7 +153,11 @@ impl MemoryManager {
         let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
         let mut known: Vec<(RecordId, Option<StoredRecord>)> = stored(&writes, &receipt.writes);
         known.extend(deletes.into_iter().map(|delete| (delete.id, None)));
-        self.engine.sync_with(&self.namespace, &known, receipt.changes).await
+        // What is committed is done; an index that is behind catches up from the feed.
+        for behind in self.engine.sync_with(&self.namespace, &known, receipt.changes).await? {
+            tracing::warn!(index = behind.index, error = %behind.why, "an index is behind and catches up later");
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Forgetting: removal everywhere, with a receipt. Not here: removal that can be undone (`consolidate`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mnemic_core::{
     EraseTarget, Erasure, Error, Field, Filter, MemoryRecord, RecordId, Result, RevisionKind, Sequence, UserId, limits,
@@ -104,14 +104,17 @@ impl MemoryManager {
         let mut all = ids.clone();
         let mut frontier = ids;
         while !frontier.is_empty() {
-            let mut origins: BTreeSet<RecordId> = BTreeSet::new();
-            for revision in self.revisions_of(&frontier).await? {
-                origins.extend(revision.provenance.records);
+            let mut claims: BTreeMap<RecordId, Option<UserId>> = BTreeMap::new();
+            for record in self.revisions_of(&frontier).await? {
+                let fresh = record.provenance.records.into_iter().filter(|id| !reached.contains(id));
+                claims.extend(fresh.map(|id| (id, record.user_id.clone())));
             }
-            let origins: Vec<RecordId> = origins.into_iter().filter(|id| !reached.contains(id)).collect();
+            let origins: Vec<RecordId> = claims.keys().cloned().collect();
             let stored = self.engine.ledger.fetch(&self.namespace, &origins, Read::default()).await?;
-            frontier =
-                origins.into_iter().zip(stored).filter(|(_, stored)| stored.is_none()).map(|(id, _)| id).collect();
+            let gone = origins.into_iter().zip(stored).filter(|(_, stored)| stored.is_none()).map(|(id, _)| id);
+            // Provenance is what a caller says; only a merge of the same user's records is believed.
+            let merged = self.revisions_of(&gone.collect::<Vec<_>>()).await?.into_iter();
+            frontier = merged.filter(|old| claims.get(&old.id) == Some(&old.user_id)).map(|old| old.id).collect();
             reached.extend(frontier.iter().cloned());
             all.extend(frontier.iter().cloned());
         }

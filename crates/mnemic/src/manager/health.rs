@@ -80,10 +80,14 @@ impl MemoryManager {
         let synced = self.engine.sync(&self.namespace).await;
         let mut details = Vec::new();
         for index in &self.engine.indexes {
-            let faults = match (&synced, index.check(&self.namespace).await) {
-                (Err(error), _) => vec![error.to_string()],
-                (Ok(()), Err(error)) => vec![error.to_string()],
-                (Ok(()), Ok(report)) => report.faults,
+            let behind = match &synced {
+                Err(error) => Some(error),
+                Ok(behind) => behind.iter().find(|behind| behind.index == index.name()).map(|behind| &behind.why),
+            };
+            let faults = match (behind, index.check(&self.namespace).await) {
+                (Some(error), _) => vec![error.to_string()],
+                (None, Err(error)) => vec![error.to_string()],
+                (None, Ok(report)) => report.faults,
             };
             let offers = index.capabilities();
             let offered = match (offers.dense, offers.lexical) {
@@ -130,7 +134,7 @@ impl MemoryManager {
     /// # Errors
     /// What the ledger or an index gives.
     pub async fn stats(&self) -> Result<Stats> {
-        self.engine.sync(&self.namespace).await?;
+        self.engine.sync_all(&self.namespace).await?;
         let ledger = self.engine.ledger.report(&self.namespace).await?;
         let mut indexes = Vec::new();
         for index in &self.engine.indexes {

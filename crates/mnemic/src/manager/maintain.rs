@@ -31,7 +31,7 @@ impl MemoryManager {
         if let Some(embedded) = &self.engine.embedded {
             faults.extend(embedded.ledger.verify(&self.namespace).await?);
         }
-        self.engine.sync(&self.namespace).await?;
+        self.engine.sync_all(&self.namespace).await?;
         let truth = self.truth().await?;
         for index in &self.engine.indexes {
             self.compare(index.as_ref(), &truth, &mut faults).await?;

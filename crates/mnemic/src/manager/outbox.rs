@@ -49,7 +49,9 @@ impl MemoryManager {
         }
         batch.settle = items.iter().map(|item| item.id).collect();
         let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
-        self.engine.sync(&self.namespace).await?;
+        for behind in self.engine.sync(&self.namespace).await? {
+            tracing::warn!(index = behind.index, error = %behind.why, "an index is behind and catches up later");
+        }
         Ok(receipt.embeddings.into_iter().filter(|taken| *taken).count())
     }
 }

@@ -12,6 +12,8 @@ use mnemic_core::{
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
+use crate::engine::Behind;
+
 use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown};
 
 /// Candidates that each leg brings at least.
@@ -24,6 +26,8 @@ pub(super) struct Scene {
     /// Records of a past, by id; `None` looks them up in the ledger.
     pub(super) past: Option<HashMap<RecordId, MemoryRecord>>,
     pub(super) now: Timestamp,
+    /// Indexes that do not hold everything; what they would find is not the whole answer.
+    behind: Vec<Behind>,
     /// Why it may show less than there is.
     degraded: Vec<String>,
 }
@@ -41,8 +45,8 @@ impl MemoryManager {
             None => self.present().await?,
             Some(instant) => self.past(instant).await?,
         };
+        query.filter.check()?;
         let filter = Self::whole_filter(query, scene.now);
-        filter.check()?;
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
         let (dense, lexical) = self.search(query, &scene, &filter, depth).await;
         let mut degraded: Vec<String> = scene.degraded.clone();
@@ -92,11 +96,12 @@ impl MemoryManager {
     }
 
     async fn present(&self) -> Result<Scene> {
-        self.engine.sync(&self.namespace).await?;
+        let behind = self.engine.sync(&self.namespace).await?;
         Ok(Scene {
             dense: self.engine.index_for(|index| index.capabilities().dense).cloned(),
             lexical: self.engine.index_for(|index| index.capabilities().lexical).cloned(),
             past: None,
+            behind,
             now: self.now(),
             degraded: Vec::new(),
         })
@@ -135,7 +140,7 @@ impl MemoryManager {
         }
         degraded.dedup();
         let (dense, lexical) = (Some(Arc::clone(&index)), Some(index));
-        Ok(Scene { dense, lexical, past: Some(records), now: instant, degraded })
+        Ok(Scene { dense, lexical, past: Some(records), behind: Vec::new(), now: instant, degraded })
     }
 
     fn whole_filter(query: &Query, now: Timestamp) -> Filter {
@@ -163,17 +168,28 @@ impl MemoryManager {
         };
         let lexical = async {
             let started = Instant::now();
-            let (index, answer) = match &scene.lexical {
-                _ if query.mode == Mode::Dense => ("", Err(Skip::Because("dense mode".to_owned()))),
-                None => ("", Err(Skip::Because("no index offers it".to_owned()))),
-                Some(index) => {
-                    let hits = index.search_text(&self.namespace, &query.text, filter, depth).await;
-                    (index.name(), hits.map_err(Skip::Failed))
-                }
-            };
+            let (index, answer) = self.search_text(query, scene, filter, depth).await;
             leg(Leg::Lexical, index, answer, started)
         };
         tokio::join!(dense, lexical)
+    }
+
+    async fn search_text(
+        &self,
+        query: &Query,
+        scene: &Scene,
+        filter: &Filter,
+        depth: usize,
+    ) -> (&'static str, Result<Vec<IndexHit>, Skip>) {
+        let Some(index) = &scene.lexical else { return ("", Err(Skip::Because("no index offers it".to_owned()))) };
+        let name = index.name();
+        if query.mode == Mode::Dense {
+            return (name, Err(Skip::Because("dense mode".to_owned())));
+        }
+        if let Err(behind) = scene.current(name) {
+            return (name, Err(behind));
+        }
+        (name, index.search_text(&self.namespace, &query.text, filter, depth).await.map_err(Skip::failed))
     }
 
     async fn search_dense(
@@ -191,12 +207,15 @@ impl MemoryManager {
         if self.engine.embedder.model().is_none() {
             return (name, Err(Skip::Because("no embedding model".to_owned())));
         }
+        if let Err(behind) = scene.current(name) {
+            return (name, Err(behind));
+        }
         match self.embed_query(&query.text).await {
             Ok(Some(vector)) => {
-                (name, index.search_dense(&self.namespace, &vector, filter, depth).await.map_err(Skip::Failed))
+                (name, index.search_dense(&self.namespace, &vector, filter, depth).await.map_err(Skip::failed))
             }
             Ok(None) => (name, Err(Skip::Because("the embedding model cannot represent the query".to_owned()))),
-            Err(error) => (name, Err(Skip::Failed(error))),
+            Err(error) => (name, Err(Skip::failed(error))),
         }
     }
 
@@ -222,9 +241,27 @@ impl MemoryManager {
     }
 }
 
+/// Why a leg brings nothing.
 enum Skip {
     Because(String),
-    Failed(Error),
+    Failed(String),
+}
+
+impl Skip {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+    fn failed(error: Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Scene {
+    /// Refuses an index that is behind: what it would find might be a part of the answer, or gone.
+    fn current(&self, index: &str) -> Result<(), Skip> {
+        match self.behind.iter().find(|behind| behind.index == index) {
+            Some(behind) => Err(Skip::Failed(format!("index {index} is behind: {}", behind.why))),
+            None => Ok(()),
+        }
+    }
 }
 
 fn leg(
@@ -236,7 +273,7 @@ fn leg(
     let (outcome, hits) = match answer {
         Ok(hits) => (LegOutcome::Ran { found: hits.len() }, hits),
         Err(Skip::Because(reason)) => (LegOutcome::Skipped(reason), Vec::new()),
-        Err(Skip::Failed(error)) => (LegOutcome::Failed(error.to_string()), Vec::new()),
+        Err(Skip::Failed(reason)) => (LegOutcome::Failed(reason), Vec::new()),
     };
     (LegReport { leg, index, outcome, took: started.elapsed() }, hits)
 }

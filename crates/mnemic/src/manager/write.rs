@@ -1,6 +1,9 @@
 //! Writing records and events: validate, embed, commit, index. Not here: embeddings that were pending (`outbox`).
 
-use std::{collections::HashMap, fmt::Write};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+};
 
 use mnemic_core::{
     Appended, AuditEvent, Batch, ChainedEvent, Embedding, Error, ErrorKind, EventId, Idempotency, MemoryRecord,
@@ -109,7 +112,7 @@ impl MemoryManager {
                     mnemic_core::ids::quoted(key),
                 ));
             }
-            batch.idempotency = Some(Idempotency::new(key, fingerprint(&records)?)?);
+            batch.idempotency = Some(Idempotency::new(key, fingerprint(&records, options.dedupe)?)?);
         }
         let prepared = self.prepare_writes(records, options.dedupe, now).await?;
         batch.events.push(Self::journal("records.written", prepared.writes.len(), now)?);
@@ -301,22 +304,40 @@ impl MemoryManager {
         let known: Vec<(RecordId, Option<StoredRecord>)> =
             if receipt.replayed { Vec::new() } else { stored(&writes, &receipt.writes) };
         let committed = receipt.changes.filter(|_| !receipt.replayed);
-        let synced = self.engine.sync_with(&self.namespace, &known, committed).await;
-        if let Err(error) = &synced {
-            tracing::warn!(namespace = %self.namespace, %error, "an index is behind and catches up later");
-            warnings.push(format!("an index is behind: {error}"));
+        let behind: Vec<String> = match self.engine.sync_with(&self.namespace, &known, committed).await {
+            Ok(behind) => behind.into_iter().map(|b| format!("index {} is behind: {}", b.index, b.why)).collect(),
+            Err(error) => vec![format!("an index is behind: {error}")],
+        };
+        for warning in &behind {
+            tracing::warn!(namespace = %self.namespace, warning, "it catches up later");
         }
+        let whole = behind.is_empty();
+        warnings.extend(behind);
+        // A kept answer tells what became of the records since.
+        let waiting = if receipt.replayed { self.waiting().await? } else { BTreeSet::new() };
         let records = receipt
             .writes
             .into_iter()
             .enumerate()
             .map(|(i, written)| {
-                let waits = writes.get(i).is_some_and(|write| !write.tasks.is_empty());
-                let outcome = if waits || synced.is_err() { RecordOutcome::Pending } else { RecordOutcome::Indexed };
+                let waits = if receipt.replayed {
+                    waiting.contains(&written.id)
+                } else {
+                    writes.get(i).is_some_and(|write| !write.tasks.is_empty())
+                };
+                let outcome = if whole && !waits { RecordOutcome::Indexed } else { RecordOutcome::Pending };
                 WrittenRecord { id: written.id, version: written.version, created_at: written.created_at, outcome }
             })
             .collect();
         Ok((WriteReport { records, replayed: receipt.replayed, warnings }, receipt.events))
+    }
+}
+
+impl MemoryManager {
+    /// Records whose embedding is outstanding.
+    async fn waiting(&self) -> Result<BTreeSet<RecordId>> {
+        let items = self.engine.ledger.outbox(&self.namespace, limits::BATCH).await?;
+        Ok(items.into_iter().map(|item| item.record_id).collect())
     }
 }
 
@@ -346,14 +367,15 @@ fn content_id(draft: &NewRecord) -> Result<RecordId> {
 }
 
 /// The digest of what the caller gave, without what the manager adds (minted ids, times).
-fn fingerprint(drafts: &[NewRecord]) -> Result<mnemic_core::Digest> {
+fn fingerprint(drafts: &[NewRecord], dedupe: Dedupe) -> Result<mnemic_core::Digest> {
     let (nowhere, never) = (RecordId::new("-")?, Timestamp::from_micros(0)?);
     let mut canonical = String::new();
     for draft in drafts {
         let record = draft.clone().into_record(draft.id.clone().unwrap_or_else(|| nowhere.clone()), never);
         write_canonical_object(&wire::record_object(&record), &mut canonical);
         // Writing to a String cannot fail.
-        let _infallible = writeln!(canonical, "{:?}{:?}", draft.expect, draft.embedding);
+        let _infallible =
+            writeln!(canonical, "{:?}", (dedupe, draft.expect, &draft.embedding, draft.created_at, draft.valid_from));
     }
     Ok(audit::digest(canonical.as_bytes()))
 }
