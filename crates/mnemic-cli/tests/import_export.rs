@@ -254,6 +254,28 @@ fn an_export_imported_elsewhere_is_the_same_memory_with_a_chain_of_its_own() {
 }
 
 #[test]
+fn what_has_expired_is_exported_and_imported_once_like_everything_else() {
+    let home = Home::new();
+    home.ok(&[
+        "add",
+        "An old offer.",
+        "--id",
+        "old",
+        "--valid-from",
+        "2019-01-01T00:00:00Z",
+        "--expires-at",
+        "2020-01-01T00:00:00Z",
+    ]);
+    let before = export(&home, "old.jsonl", &[]);
+    assert_eq!(records(&before).len(), 1);
+    for (new, unchanged) in [(1, 0), (0, 1)] {
+        let total = home.data(&["import", "old.jsonl", "--dir", "other"])["total"].take();
+        assert_eq!((total["new"].as_u64(), total["unchanged"].as_u64()), (Some(new), Some(unchanged)));
+    }
+    assert_eq!(records(&export(&home, "again.jsonl", &["--dir", "other"])), records(&before));
+}
+
+#[test]
 fn a_changed_or_cut_export_is_found_out() {
     let home = filled();
     let whole = export(&home, "whole.jsonl", &["-n", "garden-1"]);

@@ -199,12 +199,14 @@ fn what_consolidation_merged_comes_back_by_undoing_it() {
     let plan = home.data(&["consolidate", "--dry-run"]);
     assert_eq!(plan["merges"][0]["dropped"], serde_json::json!(["b"]));
     assert_eq!(plan["prunes"][0]["reason"], "expired");
-    assert_eq!(home.envelope(&["list"])["count"], 3, "a dry run changes nothing");
+    assert_eq!(home.ok(&["list", "-q"]), "a\nb\n", "what has expired is hidden before it is removed");
+    assert_eq!(home.envelope(&["history", "c"])["count"], 1, "a dry run changes nothing");
 
     let id = home.ok(&["consolidate", "-q"]);
     assert_eq!(home.ok(&["list", "-q"]), "a\n");
     home.ok(&["consolidate", "undo", id.trim()]);
-    assert_eq!(home.envelope(&["list"])["count"], 3);
+    assert_eq!(home.ok(&["list", "-q"]), "a\nb\n");
+    assert_eq!(home.envelope(&["history", "c"])["count"], 3);
     home.fails(6, &["consolidate", "undo", id.trim()]);
     home.fails(3, &["consolidate", "undo", "01a2042a-0000-7000-8000-000000000000"]);
     let faded = home.data(&["consolidate", "--dry-run", "--exact", "--half-life", "1d", "--floor", "0.9"]);

@@ -86,6 +86,10 @@ async fn what_expired_was_superseded_or_is_not_yet_valid_is_hidden_but_kept() {
         assert_eq!(sorted(found(&ask().await)), ["expiring", "new"], "{}", memory.name);
         memory.clock.set(at("2026-03-10T00:00:00Z"));
         assert_eq!(found(&ask().await), ["new"]);
+        let all = memory.manager.list(&Filter::all(), None, &PageRequest::largest()).await.unwrap().items;
+        assert_eq!(all.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["old", "future", "new"]);
+        assert_eq!(memory.manager.get(&[id("expiring")], None).await.unwrap(), [None]);
+        assert!(memory.manager.get(&[id("expiring")], Some(at("2026-03-05T00:00:00Z"))).await.unwrap()[0].is_some());
         let all = Query { shown: Shown::All, ..Query::new("Lisbon") };
         assert_eq!(memory.manager.retrieve(&all).await.unwrap().hits.len(), 4);
     }

@@ -8,7 +8,7 @@ use std::{
 
 use mnemic::{
     AppendOutcome, Error, MemoryManager, MemoryRecord, Namespace, NewEvent, NewRecord, Object, RecordId, Result,
-    SetSlots, SlotMode, ThreadId, Timestamp, Value, WriteOptions, ids::quoted, limits, wire,
+    RevisionKind, SetSlots, SlotMode, ThreadId, Timestamp, Value, WriteOptions, ids::quoted, limits, wire,
 };
 
 use super::{Item, What, own::FileEmbedding};
@@ -251,6 +251,10 @@ impl Loader {
         let mut loaded = Loaded::default();
         let mut changed = Vec::with_capacity(drafts.len());
         for (draft, stored) in drafts.into_iter().zip(stored) {
+            let stored = match stored {
+                None => self.expired(&memory, &draft).await?,
+                found => found,
+            };
             match stored {
                 Some(stored) if same(&draft, &stored) => loaded.unchanged += 1,
                 Some(_) => {
@@ -270,6 +274,17 @@ impl Loader {
         }
         self.loaded.entry(namespace.clone()).or_default().add(&loaded);
         Ok(())
+    }
+
+    /// What memory holds of a record that has expired: reading by id does not show it, its history does.
+    async fn expired(&self, memory: &MemoryManager, draft: &NewRecord) -> Result<Option<MemoryRecord>> {
+        let Some(id) = draft.id.as_ref().filter(|_| draft.expires_at.is_some_and(|end| end <= self.now)) else {
+            return Ok(None);
+        };
+        Ok(memory.history(id).await?.into_iter().next().and_then(|newest| match newest.what {
+            RevisionKind::Written(record) => Some(*record),
+            RevisionKind::Deleted(_) => None,
+        }))
     }
 
     /// Appends an event after the records that stand before it in the file.

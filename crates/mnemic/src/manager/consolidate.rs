@@ -66,13 +66,13 @@ impl MemoryManager {
         Ok(ConsolidationReport { id: Some(id), plan, remaining })
     }
 
-    /// Every record that passes.
+    /// Every record that passes, expired or not.
     pub(super) async fn read_all(&self, filter: &Filter) -> Result<Vec<MemoryRecord>> {
         let mut page = mnemic_core::PageRequest::largest();
         let mut records = Vec::new();
         loop {
-            let found = self.list(filter, None, &page).await?;
-            records.extend(found.items);
+            let found = self.engine.ledger.scan(&self.namespace, filter, Read::default(), &page).await?;
+            records.extend(found.items.into_iter().map(|stored| stored.record));
             if found.next.is_none() {
                 return Ok(records);
             }

@@ -3,15 +3,15 @@
 use std::fmt::Write;
 
 use mnemic_core::{
-    ChainedEvent, Change, ChangeSeq, Error, Filter, MemoryRecord, Namespace, Page, PageRequest, RecordId, Result,
-    Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp, limits,
+    ChainedEvent, Change, ChangeSeq, Comparison, Error, Field, Filter, MemoryRecord, Namespace, Operand, Page,
+    PageRequest, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp, limits,
     ports::{Embeddings, EventRange, Read, SlotsRevision},
 };
 
 use super::MemoryManager;
 
 impl MemoryManager {
-    /// Reads records by id, position by position; `None` where absent.
+    /// Reads records by id, position by position; `None` where absent or expired.
     ///
     /// # Errors
     /// `InvalidInput` for more than 1000 ids, and what the ledger gives.
@@ -21,10 +21,12 @@ impl MemoryManager {
         }
         let read = Read { as_of, embeddings: Embeddings::Omit };
         let stored = self.engine.ledger.fetch(&self.namespace, ids, read).await?;
-        Ok(stored.into_iter().map(|stored| stored.map(|stored| stored.record)).collect())
+        let now = as_of.unwrap_or_else(|| self.now());
+        let current = |record: &MemoryRecord| record.expires_at.is_none_or(|end| now < end);
+        Ok(stored.into_iter().map(|stored| stored.map(|stored| stored.record).filter(current)).collect())
     }
 
-    /// Walks the records that pass a filter, in order of first insertion or its reverse.
+    /// Walks the records that pass a filter and have not expired, in order of first insertion or its reverse.
     ///
     /// # Errors
     /// `InvalidInput` naming the filter's fault, and what the ledger gives.
@@ -36,11 +38,12 @@ impl MemoryManager {
     ) -> Result<Page<MemoryRecord>> {
         filter.check()?;
         let read = Read { as_of, embeddings: Embeddings::Omit };
-        let found = self.engine.ledger.scan(&self.namespace, filter, read, page).await?;
+        let filter = filter.clone().and(not_expired(as_of.unwrap_or_else(|| self.now())));
+        let found = self.engine.ledger.scan(&self.namespace, &filter, read, page).await?;
         Ok(Page { items: found.items.into_iter().map(|stored| stored.record).collect(), next: found.next })
     }
 
-    /// The same with embeddings, for moving data without embedding it again.
+    /// Everything that passes, expired or not, with embeddings: for moving data without embedding it again.
     ///
     /// # Errors
     /// What the ledger gives.
@@ -130,4 +133,9 @@ impl MemoryManager {
             page = page.after(found.next);
         }
     }
+}
+
+/// What has expired is hidden at once, whenever it is removed.
+pub(super) fn not_expired(now: Timestamp) -> Filter {
+    Filter::Not(Box::new(Filter::Compare(Field::ExpiresAt, Comparison::Lte, Operand::Timestamp(now))))
 }

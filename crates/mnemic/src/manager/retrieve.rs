@@ -14,7 +14,7 @@ use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
 use crate::engine::Behind;
 
-use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown};
+use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, read::not_expired};
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 100;
@@ -280,11 +280,11 @@ fn leg(
 
 /// The filter form of [`MemoryRecord::is_live`], so that hidden records do not crowd out visible ones.
 fn live_filter(now: Timestamp) -> Filter {
-    let ended = |field| Filter::Not(Box::new(Filter::Compare(field, Comparison::Lte, Operand::Timestamp(now))));
+    let passed = |field| Filter::Compare(field, Comparison::Lte, Operand::Timestamp(now));
     Filter::And(vec![
-        ended(Field::ExpiresAt),
-        ended(Field::ValidTo),
-        Filter::Compare(Field::ValidFrom, Comparison::Lte, Operand::Timestamp(now)),
+        not_expired(now),
+        Filter::Not(Box::new(passed(Field::ValidTo))),
+        passed(Field::ValidFrom),
         Filter::Not(Box::new(Filter::Exists(Field::SupersededBy))),
     ])
 }
