@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::tokens::words;
+use super::tokens::{each_word, words};
 
 /// Words whose presence on one side only turns a statement around.
 const NEGATIONS: [&str; 18] = [
@@ -56,29 +56,116 @@ fn turns_meaning(word: &str) -> bool {
 /// unlike ones.
 ///
 /// Exact prefix filtering (Chaudhuri et al., 2006; Bayardo et al., 2007): with words ordered from rare to frequent, two sets
-/// of Jaccard similarity t share a word among the first `n - ceil(t n) + 1` of each, so only those are compared.
+/// of Jaccard similarity t share a word among the first `n - ceil(t n) + 1` of each, so only those are compared. Words
+/// are numbered in that order first, so that sets are short lists of numbers and are compared by merging.
 pub fn repetitions(texts: &[&str], threshold: f64) -> Vec<(usize, usize, f64)> {
-    let sets: Vec<BTreeSet<String>> = texts.iter().map(|text| words(text).into_iter().collect()).collect();
-    let mut frequency: HashMap<&str, usize> = HashMap::new();
-    for word in sets.iter().flatten() {
-        *frequency.entry(word).or_default() += 1;
-    }
-    let mut holders: HashMap<&str, Vec<usize>> = HashMap::new();
+    let numbered = Numbered::of(texts);
+    let mut holders: Vec<Vec<usize>> = vec![Vec::new(); numbered.turns_meaning.len()];
     let mut pairs = Vec::new();
-    for (position, set) in sets.iter().enumerate() {
-        let mut rare_first: Vec<&str> = set.iter().map(String::as_str).collect();
-        rare_first.sort_by_key(|word| (frequency.get(word).copied().unwrap_or(0), *word));
+    for (position, set) in numbered.sets.iter().enumerate() {
         let prefix = set.len() + 1 - (threshold * set.len() as f64).ceil().min(set.len() as f64) as usize;
-        rare_first.truncate(prefix);
-        let compared: BTreeSet<usize> =
-            rare_first.iter().filter_map(|word| holders.get(word)).flatten().copied().collect();
-        let alike = |other: usize| (other, position, sets.get(other).map_or(0.0, |earlier| jaccard(earlier, set)));
+        let mut compared: Vec<usize> =
+            set.iter().take(prefix).filter_map(|word| holders.get(*word)).flatten().copied().collect();
+        compared.sort_unstable();
+        compared.dedup();
+        let alike = |other: usize| {
+            (other, position, numbered.sets.get(other).map_or(0.0, |earlier| numbered.jaccard(earlier, set)))
+        };
         match compared.into_iter().map(alike).find(|(_, _, alike)| *alike >= threshold) {
             Some(pair) => pairs.push(pair),
-            None => rare_first.into_iter().for_each(|word| holders.entry(word).or_default().push(position)),
+            None => {
+                for word in set.iter().take(prefix) {
+                    if let Some(holders) = holders.get_mut(*word) {
+                        holders.push(position);
+                    }
+                }
+            }
         }
     }
     pairs
+}
+
+/// Word sets as ascending numbers, the rarest word first.
+struct Numbered {
+    sets: Vec<Vec<usize>>,
+    /// For each number, whether the presence of its word on one side only turns a statement around.
+    turns_meaning: Vec<bool>,
+}
+
+impl Numbered {
+    fn of(texts: &[&str]) -> Self {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        // By the order in which words were first seen.
+        let mut frequency: Vec<usize> = Vec::new();
+        let mut turns: Vec<bool> = Vec::new();
+        let mut sets: Vec<Vec<usize>> = Vec::with_capacity(texts.len());
+        for text in texts {
+            let mut set: Vec<usize> = Vec::new();
+            each_word(text, |word| {
+                let number = seen.get(word).copied().unwrap_or_else(|| {
+                    let next = seen.len();
+                    seen.insert(word.to_owned(), next);
+                    turns.push(turns_meaning(word));
+                    next
+                });
+                set.push(number);
+            });
+            set.sort_unstable();
+            set.dedup();
+            frequency.resize(seen.len(), 0);
+            for word in &set {
+                if let Some(times) = frequency.get_mut(*word) {
+                    *times += 1;
+                }
+            }
+            sets.push(set);
+        }
+        let mut rare_first: Vec<(usize, usize)> = frequency.into_iter().zip(0..).collect();
+        rare_first.sort_unstable();
+        let mut number = vec![0; rare_first.len()];
+        for (position, (_, word)) in rare_first.iter().enumerate() {
+            if let Some(slot) = number.get_mut(*word) {
+                *slot = position;
+            }
+        }
+        let numbered = |word: usize| number.get(word).copied().unwrap_or_default();
+        for set in &mut sets {
+            for word in &mut *set {
+                *word = numbered(*word);
+            }
+            set.sort_unstable();
+        }
+        let mut turning = vec![false; number.len()];
+        for (first_seen, turns) in turns.into_iter().enumerate() {
+            if let Some(slot) = turning.get_mut(numbered(first_seen)) {
+                *slot = turns;
+            }
+        }
+        Self { sets, turns_meaning: turning }
+    }
+
+    /// The Jaccard similarity; 0 as soon as a word that turns the meaning stands on one side only.
+    fn jaccard(&self, a: &[usize], b: &[usize]) -> f64 {
+        let (mut left, mut right, mut shared) = (a.iter().peekable(), b.iter().peekable(), 0usize);
+        loop {
+            let alone = match (left.peek(), right.peek()) {
+                (None, None) => break,
+                (Some(x), Some(y)) if x == y => {
+                    shared += 1;
+                    left.next();
+                    right.next();
+                    continue;
+                }
+                (Some(x), Some(y)) if x < y => left.next(),
+                (Some(_), None) => left.next(),
+                (_, Some(_)) => right.next(),
+            };
+            if alone.is_some_and(|word| self.turns_meaning.get(*word).copied().unwrap_or(false)) {
+                return 0.0;
+            }
+        }
+        if shared == 0 { 0.0 } else { shared as f64 / (a.len() + b.len() - shared) as f64 }
+    }
 }
 
 #[cfg(test)]

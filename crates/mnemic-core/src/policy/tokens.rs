@@ -44,24 +44,39 @@ pub fn is_spaceless(c: char) -> bool {
 /// The words of a text in lower case, `ё` as `е`, in order. A character of a script without spaces is a word of its own.
 pub fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
+    each_word(text, |word| words.push(word.to_owned()));
+    words
+}
+
+/// Takes each of [`words`] in turn without keeping it.
+pub(super) fn each_word(text: &str, mut take: impl FnMut(&str)) {
     let mut word = String::new();
-    for c in text.chars().flat_map(char::to_lowercase) {
+    let mut push = |c: char, word: &mut String| {
+        if c.is_ascii_alphanumeric() {
+            return word.push(c);
+        }
         let c = if c == 'ё' { 'е' } else { c };
         if c.is_alphanumeric() && !is_spaceless(c) {
-            word.push(c);
-            continue;
+            return word.push(c);
         }
         if !word.is_empty() {
-            words.push(std::mem::take(&mut word));
+            take(word);
+            word.clear();
         }
         if is_spaceless(c) {
-            words.push(c.to_string());
+            take(c.encode_utf8(&mut [0; 4]));
+        }
+    };
+    for c in text.chars() {
+        if c.is_ascii() {
+            push(c.to_ascii_lowercase(), &mut word);
+        } else {
+            c.to_lowercase().for_each(|c| push(c, &mut word));
         }
     }
     if !word.is_empty() {
-        words.push(word);
+        take(&word);
     }
-    words
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::engine::Behind;
 use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, read::not_expired};
 
 /// Candidates that each leg brings at least.
-const LEG_CANDIDATES: usize = 100;
+const LEG_CANDIDATES: usize = 200;
 
 /// Where a retrieval looks: the memory as it is, or a copy of it as it was.
 pub(super) struct Scene {
