@@ -1,7 +1,7 @@
 //! Verifying the audit chain. Not here: how it is hashed (`policy::audit`).
 
 use mnemic_core::{
-    PageRequest, Result,
+    Result,
     policy::audit::{ChainVerifier, Checkpoint},
     ports::EventRange,
 };
@@ -24,15 +24,8 @@ impl MemoryManager {
     /// `Corrupted`, naming the first position that does not hold.
     pub async fn verify_audit(&self, anchor: Option<Checkpoint>) -> Result<AuditReport> {
         let mut verifier = ChainVerifier::new(anchor);
-        let mut page = PageRequest::largest();
-        loop {
-            let found = self.engine.ledger.events(&self.namespace, &EventRange::default(), &page).await?;
-            found.items.iter().try_for_each(|entry| verifier.push(entry))?;
-            if found.next.is_none() {
-                let (checkpoint, erased) = verifier.finish()?;
-                return Ok(AuditReport { checkpoint, erased });
-            }
-            page = page.after(found.next);
-        }
+        self.each_event(&EventRange::default(), |entry| verifier.push(&entry)).await?;
+        let (checkpoint, erased) = verifier.finish()?;
+        Ok(AuditReport { checkpoint, erased })
     }
 }

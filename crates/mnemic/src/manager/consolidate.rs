@@ -68,16 +68,9 @@ impl MemoryManager {
 
     /// Every record that passes, expired or not.
     pub(super) async fn read_all(&self, filter: &Filter) -> Result<Vec<MemoryRecord>> {
-        let mut page = mnemic_core::PageRequest::largest();
         let mut records = Vec::new();
-        loop {
-            let found = self.engine.ledger.scan(&self.namespace, filter, Read::default(), &page).await?;
-            records.extend(found.items.into_iter().map(|stored| stored.record));
-            if found.next.is_none() {
-                return Ok(records);
-            }
-            page = page.after(found.next);
-        }
+        self.each_record(filter, Read::default(), |stored| records.push(stored.record)).await?;
+        Ok(records)
     }
 
     async fn apply_plan(

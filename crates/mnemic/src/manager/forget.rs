@@ -164,15 +164,12 @@ impl MemoryManager {
 
     async fn count_events(&self, user_id: &UserId) -> Result<u64> {
         let range = EventRange { user_id: Some(user_id.clone()), ..EventRange::default() };
-        let mut page = mnemic_core::PageRequest::largest();
         let mut count = 0;
-        loop {
-            let found = self.engine.ledger.events(&self.namespace, &range, &page).await?;
-            count += found.items.len() as u64;
-            if found.next.is_none() {
-                return Ok(count);
-            }
-            page = page.after(found.next);
-        }
+        let add = |_| {
+            count += 1;
+            Ok(())
+        };
+        self.each_event(&range, add).await?;
+        Ok(count)
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use mnemic_core::{
-    Error, ErrorKind, Filter, PageRequest, RecordId, Result, Version,
+    Error, ErrorKind, Filter, PageRequest, RecordId, Result, StoredRecord, Version,
     ports::{Embeddings, Index, Read},
 };
 
@@ -41,16 +41,12 @@ impl MemoryManager {
 
     async fn truth(&self) -> Result<BTreeMap<RecordId, (Version, bool)>> {
         let read = Read { as_of: None, embeddings: Embeddings::Include };
-        let mut page = PageRequest::largest();
         let mut truth = BTreeMap::new();
-        loop {
-            let found = self.engine.ledger.scan(&self.namespace, &Filter::all(), read, &page).await?;
-            truth.extend(found.items.into_iter().map(|s| (s.record.id, (s.record.version, s.embedding.is_some()))));
-            if found.next.is_none() {
-                return Ok(truth);
-            }
-            page = page.after(found.next);
-        }
+        let note = |stored: StoredRecord| {
+            truth.insert(stored.record.id, (stored.record.version, stored.embedding.is_some()));
+        };
+        self.each_record(&Filter::all(), read, note).await?;
+        Ok(truth)
     }
 
     async fn compare(

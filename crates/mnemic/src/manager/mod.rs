@@ -12,6 +12,7 @@ mod query;
 mod read;
 mod retrieve;
 mod undo;
+mod walk;
 mod write;
 
 use std::{path::Path, sync::Arc};

@@ -115,23 +115,19 @@ impl MemoryManager {
     /// What the ledger gives.
     pub async fn snapshot_thread(&self, thread: &ThreadId) -> Result<String> {
         let range = EventRange { thread_id: Some(thread.clone()), ..EventRange::default() };
-        let mut page = PageRequest::largest();
         let mut snapshot = String::new();
-        loop {
-            let found = self.engine.ledger.events(&self.namespace, &range, &page).await?;
-            for event in found.items.iter().filter_map(|entry| entry.event.as_ref()) {
-                if !snapshot.is_empty() {
-                    snapshot.push('\n');
-                }
-                // Writing to a String cannot fail.
-                let _infallible = write!(snapshot, "{} {}:{} ", event.timestamp, event.source, event.action);
-                mnemic_core::value::write_canonical_object(&event.payload, &mut snapshot);
+        let show = |entry: ChainedEvent| {
+            let Some(event) = entry.event else { return Ok(()) };
+            if !snapshot.is_empty() {
+                snapshot.push('\n');
             }
-            if found.next.is_none() {
-                return Ok(snapshot);
-            }
-            page = page.after(found.next);
-        }
+            // Writing to a String cannot fail.
+            let _infallible = write!(snapshot, "{} {}:{} ", event.timestamp, event.source, event.action);
+            mnemic_core::value::write_canonical_object(&event.payload, &mut snapshot);
+            Ok(())
+        };
+        self.each_event(&range, show).await?;
+        Ok(snapshot)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use mnemic_core::{
-    Batch, Embedding, Error, ErrorKind, MemoryRecord, Object, PageRequest, Precondition, RecordId, RecordWrite, Result,
-    RevisionKind, ThreadId, Value, Version,
+    Batch, ChainedEvent, Embedding, Error, ErrorKind, MemoryRecord, Object, Precondition, RecordId, RecordWrite,
+    Result, RevisionKind, ThreadId, Value, Version,
     ports::{EventRange, Purpose},
 };
 
@@ -68,25 +68,17 @@ impl MemoryManager {
         let thread_id =
             mnemic_core::ThreadId::new(ThreadId::consolidation(id).as_str()).map_err(|_invalid| unknown())?;
         let range = EventRange { thread_id: Some(thread_id), ..EventRange::default() };
-        let mut page = PageRequest::largest();
         let (mut steps, mut found_any) = (Vec::new(), false);
-        loop {
-            let found = self.engine.ledger.events(&self.namespace, &range, &page).await?;
-            for event in found.items.into_iter().filter_map(|entry| entry.event) {
-                found_any = true;
-                match event.action.as_str() {
-                    UNDONE => {
-                        return Err(Error::new(ErrorKind::Conflict, format!("consolidation {id} was undone before")));
-                    }
-                    APPLIED => steps.extend(read_note(&event.payload)?),
-                    _ => {}
-                }
+        let take = |entry: ChainedEvent| {
+            let Some(event) = entry.event else { return Ok(()) };
+            found_any = true;
+            match event.action.as_str() {
+                UNDONE => Err(Error::new(ErrorKind::Conflict, format!("consolidation {id} was undone before"))),
+                APPLIED => read_note(&event.payload).map(|noted| steps.extend(noted)),
+                _ => Ok(()),
             }
-            if found.next.is_none() {
-                break;
-            }
-            page = page.after(found.next);
-        }
+        };
+        self.each_event(&range, take).await?;
         if found_any { Ok(steps) } else { Err(unknown()) }
     }
 
