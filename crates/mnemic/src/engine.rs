@@ -247,10 +247,10 @@ impl Engine {
                         ids.insert(id, change.seq);
                     }
                     // The feed no longer names what was erased, so an index that may hold it starts over.
-                    Changed::Erased(None) if position.0 > 0 => {
+                    Changed::Erased(None) => {
                         return self.rebuild(namespace, index, model, head).await.map(|()| true);
                     }
-                    Changed::Erased(None) | Changed::Appended(_) | Changed::EventErased(_) | Changed::Slots(..) => {}
+                    Changed::Appended(_) | Changed::EventErased(_) | Changed::Slots(..) => {}
                 }
             }
             let wanted: Vec<RecordId> = ids.keys().cloned().collect();

@@ -339,3 +339,22 @@ async fn with_one_of_two_indexes_down_the_other_serves_and_the_answer_says_so() 
     let whole = memory.retrieve(&Query::new("petition")).await.unwrap();
     assert!(whole.degraded.is_empty() && whole.hits[0].explanation.legs.len() == 2);
 }
+
+#[tokio::test]
+async fn a_repeated_call_tells_what_became_of_its_records_since() {
+    let (embedder, index) = (Fragile::new("m"), FragileIndex::new());
+    let memory = memory(&embedder, &index);
+    embedder.down.store(true, Ordering::SeqCst);
+    let options = WriteOptions { idempotency_key: Some("k".into()), ..WriteOptions::default() };
+    let write = || async {
+        let kept = memory.write(vec![record("a", "the petition was filed")], &options).await.unwrap();
+        let event = memory.write_event(common::event("e", "t", "the petition was granted")).await.unwrap();
+        (kept.records[0].outcome, event.report.records[0].outcome)
+    };
+    assert_eq!(write().await, (RecordOutcome::Pending, RecordOutcome::Pending));
+    assert_eq!(write().await, (RecordOutcome::Pending, RecordOutcome::Pending));
+    embedder.down.store(false, Ordering::SeqCst);
+    memory.drain().await.unwrap();
+    embedder.down.store(true, Ordering::SeqCst);
+    assert_eq!(write().await, (RecordOutcome::Indexed, RecordOutcome::Indexed));
+}

@@ -32,6 +32,13 @@ pub struct LegList<'a> {
     pub hits: &'a [IndexHit],
 }
 
+impl<'a> LegList<'a> {
+    /// The hits whose score is a number; a remote index may answer otherwise.
+    fn finite(&self) -> impl Iterator<Item = &'a IndexHit> + use<'a> {
+        self.hits.iter().filter(|hit| hit.score.is_finite())
+    }
+}
+
 /// A record that some leg found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
@@ -47,11 +54,11 @@ pub struct Candidate {
 
 /// Fuses lists into candidates, best first, ties by id. A leg that found a record several times counts its best.
 pub fn fuse(fusion: Fusion, lists: &[LegList<'_>]) -> Vec<Candidate> {
-    let total: f64 = lists.iter().map(|list| list.weight).sum();
+    let total = lists.iter().map(|list| list.weight).sum::<f64>().max(f64::MIN_POSITIVE);
     let mut found: BTreeMap<&RecordId, Candidate> = BTreeMap::new();
     for list in lists {
         let normalize = Normalizer::of(fusion, list);
-        for (position, hit) in list.hits.iter().enumerate() {
+        for (position, hit) in list.finite().enumerate() {
             let candidate = found.entry(&hit.id).or_insert_with(|| Candidate {
                 id: hit.id.clone(),
                 version: hit.version,
@@ -88,7 +95,7 @@ impl Normalizer {
         match fusion {
             Fusion::ReciprocalRank { k } => Self::Reciprocal { k: f64::from(k) },
             Fusion::Weighted => {
-                let scores = || list.hits.iter().map(|hit| f64::from(hit.score));
+                let scores = || list.finite().map(|hit| f64::from(hit.score));
                 let best = scores().fold(f64::NEG_INFINITY, f64::max);
                 // A BM25 score has a natural zero; a cosine's lies wherever unrelated texts happen to lie.
                 let floor = match list.leg {
@@ -145,6 +152,14 @@ mod tests {
         assert_eq!(order(&fused), ["a", "z", "m"]);
         assert!((fused[0].fused - 1.0).abs() < 1e-12);
         assert!(fuse(Fusion::Weighted, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_no_hit_and_weights_of_zero_rank_by_id() {
+        let list = hits(&[("x", f32::NAN), ("b", 2.0), ("a", 1.0), ("y", f32::INFINITY)]);
+        let weighted = |weight| fuse(Fusion::Weighted, &[LegList { leg: Leg::Dense, weight, hits: &list }]);
+        assert_eq!(order(&weighted(1.0)), ["b", "a"]);
+        assert_eq!(order(&weighted(0.0)), ["a", "b"]);
     }
 
     #[test]

@@ -212,14 +212,17 @@ impl MemoryManager {
         if !ids.is_empty() && stored.iter().all(Option::is_none) && self.have_no_history(&ids).await? {
             return Ok(None);
         }
+        let waiting = self.waiting().await?;
+        let outcome =
+            |id: &RecordId| if waiting.contains(id) { RecordOutcome::Pending } else { RecordOutcome::Indexed };
         let records = stored
             .into_iter()
             .flatten()
             .map(|stored| WrittenRecord {
+                outcome: outcome(&stored.record.id),
                 id: stored.record.id,
                 version: stored.record.version,
                 created_at: stored.record.created_at,
-                outcome: RecordOutcome::Indexed,
             })
             .collect();
         let appended = Appended { sequence: entry.sequence, outcome: mnemic_core::AppendOutcome::Duplicate };
