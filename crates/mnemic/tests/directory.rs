@@ -307,3 +307,25 @@ async fn looking_into_a_namespace_that_holds_nothing_leaves_no_file() {
     memory.close().await.unwrap();
     assert!(!directory.path().join("namespaces").join("typo").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vectors_that_a_killed_process_left_are_never_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("m");
+    let memory = MemoryManager::embedded(&root).unwrap();
+    memory.write(vec![record("a", "the first petition")], &WriteOptions::default()).await.unwrap();
+    let is_vectors = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "f32");
+    let file = files(&root).into_iter().find(is_vectors).unwrap();
+    // What another process wrote before it was killed; its commit may yet come back from the log.
+    let mut bytes = fs::read(&file).unwrap();
+    let end = bytes.len();
+    bytes.extend([0x11; 2048 + 100]);
+    fs::write(&file, &bytes).unwrap();
+    memory.write(vec![record("b", "the second petition")], &WriteOptions::default()).await.unwrap();
+    let after = fs::read(&file).unwrap();
+    assert!(after[end..end + 2148].iter().all(|byte| *byte == 0x11));
+    assert!(memory.verify().await.unwrap().faults.is_empty());
+    memory.forget(&Selector::Ids(vec![id("a")]), Trial::Real).await.unwrap();
+    assert!(!contains(&fs::read(&file).unwrap(), &[0x11; 64]), "an erasure overwrites what nobody names");
+    assert!(memory.verify().await.unwrap().faults.is_empty());
+}

@@ -34,6 +34,8 @@ struct Growing {
     model: EmbeddingModel,
     /// Rows before this transaction.
     first: u64,
+    /// Whether `first` has been compared with the file.
+    measured: bool,
     added: Vec<u8>,
 }
 
@@ -108,17 +110,30 @@ impl<'c> Changes<'c> {
     /// Takes a vector; it is written to its file before the transaction commits.
     pub(super) fn add_vector(&mut self, embedding: &Embedding) -> Outcome<Location> {
         if self.models.is_none() {
-            let growing =
-                |row: vectors::ModelRow| Growing { no: row.no, model: row.model, first: row.rows, added: Vec::new() };
+            let growing = |row: vectors::ModelRow| Growing {
+                no: row.no,
+                model: row.model,
+                first: row.rows,
+                measured: false,
+                added: Vec::new(),
+            };
             self.models = Some(vectors::models(self.connection)?.into_iter().map(growing).collect());
         }
         let models = self.models.get_or_insert_default();
         if !models.iter().any(|growing| growing.model == *embedding.model()) {
             let no = insert_model(self.connection, embedding.model())?;
-            models.push(Growing { no, model: embedding.model().clone(), first: 0, added: Vec::new() });
+            models.push(Growing { no, model: embedding.model().clone(), first: 0, measured: false, added: Vec::new() });
         }
         let growing = models.iter_mut().find(|growing| growing.model == *embedding.model());
         let Some(growing) = growing else { return Err(Error::bug("a model was not added").into()) };
+        if !growing.measured {
+            // Another process may have been killed after its commit reached the log and before anybody could see it. Recovery can
+            // still bring that commit back, so rows that lie beyond what is vouched for are never written over.
+            let open = || VectorFile::open_or_create(self.directory, &growing.model, growing.first);
+            let file = self.files.get(&growing.model, open)?;
+            growing.first = growing.first.max(file.rows()?);
+            growing.measured = true;
+        }
         let slot = growing.rows();
         let start = growing.added.len();
         growing.added.extend(vectors::bytes_of(embedding));

@@ -112,6 +112,12 @@ impl VectorFile {
         self.model.dimension() as usize * size_of::<f32>()
     }
 
+    /// Rows that the file has room for by its length, a torn last one counted.
+    pub(super) fn rows(&self) -> Outcome<u64> {
+        let length = self.file.metadata().at(&self.path)?.len();
+        Ok(length.saturating_sub(HEADER as u64).div_ceil(self.stride() as u64))
+    }
+
     fn offset(&self, slot: u64) -> u64 {
         HEADER as u64 + slot * self.stride() as u64
     }
