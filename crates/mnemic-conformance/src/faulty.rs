@@ -263,6 +263,10 @@ impl<T: Index + ?Sized> Index for Faulty<T> {
         pass!(self.position(namespace))
     }
 
+    async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
+        pass!(self.visible(namespace))
+    }
+
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {
         pass!(self.apply(namespace, changes, through))
     }

@@ -38,7 +38,7 @@ impl IndexHarness for Harness {
 }
 
 /// The clause that each breach is of.
-const BREACHES: [(&str, Breach); 16] = [
+const BREACHES: [(&str, Breach); 18] = [
     ("I1", Breach::AppliesThePastAgain),
     ("I2", Breach::KeepsWhatIsGone),
     ("I3", Breach::TellsOldVersions),
@@ -55,6 +55,8 @@ const BREACHES: [(&str, Breach); 16] = [
     ("I12", Breach::DropsNothing),
     ("I13", Breach::ScoresByHistory),
     ("I14", Breach::AnswersWhatItDoesNotOffer),
+    ("I15", Breach::ShowsTooMuch),
+    ("I16", Breach::StartsAhead),
 ];
 
 #[test]

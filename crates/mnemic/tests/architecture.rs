@@ -30,6 +30,7 @@ struct Room {
 const CORE: &[&str] = &["mnemic-core"];
 const ADAPTERS: &[&str] = &["mnemic-ledgers", "mnemic-indexes", "mnemic-embedders"];
 const SUITE: &str = "mnemic-conformance";
+const STAND_INS: &str = "mnemic-stand-ins";
 
 const HOUSE: &[Room] = &[
     Room {
@@ -38,13 +39,49 @@ const HOUSE: &[Room] = &[
         tests_use: &[],
         never_reaches: &["serde", "serde_json", "tokio", "rusqlite", "reqwest", "clap"],
     },
-    Room { name: "mnemic-ledgers", uses: CORE, tests_use: &[SUITE], never_reaches: &["clap", "axum", "pyo3", "rmcp"] },
-    Room { name: "mnemic-indexes", uses: CORE, tests_use: &[SUITE], never_reaches: &["clap", "axum", "pyo3", "rmcp"] },
+    // What adapters of one technology share: no meaning, only the way to reach a server.
+    Room {
+        name: "mnemic-http",
+        uses: CORE,
+        tests_use: &[],
+        never_reaches: &["rusqlite", "tokio-postgres", "clap", "axum", "pyo3", "rmcp"],
+    },
+    Room {
+        name: "mnemic-postgres",
+        uses: CORE,
+        tests_use: &[],
+        never_reaches: &["rusqlite", "reqwest", "clap", "axum", "pyo3", "rmcp"],
+    },
+    Room {
+        name: "mnemic-ledgers",
+        uses: &["mnemic-core", "mnemic-postgres"],
+        tests_use: &[SUITE],
+        never_reaches: &["reqwest", "clap", "axum", "pyo3", "rmcp"],
+    },
+    Room {
+        name: "mnemic-indexes",
+        uses: &["mnemic-core", "mnemic-http", "mnemic-postgres"],
+        tests_use: &[SUITE, STAND_INS],
+        never_reaches: &["rusqlite", "clap", "axum", "pyo3", "rmcp"],
+    },
     Room {
         name: "mnemic-embedders",
+        uses: &["mnemic-core", "mnemic-http"],
+        tests_use: &[SUITE, STAND_INS],
+        never_reaches: &["rusqlite", "tokio-postgres", "clap", "axum", "pyo3", "rmcp"],
+    },
+    // Around any adapter, knowing none.
+    Room {
+        name: "mnemic-layers",
         uses: CORE,
         tests_use: &[SUITE],
-        never_reaches: &["rusqlite", "clap", "axum", "pyo3", "rmcp"],
+        never_reaches: &["rusqlite", "reqwest", "tokio-postgres", "clap", "axum", "pyo3", "rmcp"],
+    },
+    Room {
+        name: "mnemic-spool",
+        uses: CORE,
+        tests_use: &[],
+        never_reaches: &["rusqlite", "reqwest", "tokio-postgres", "clap", "axum", "pyo3", "rmcp"],
     },
     Room {
         name: SUITE,
@@ -54,13 +91,28 @@ const HOUSE: &[Room] = &[
     },
     Room {
         name: "mnemic",
-        uses: &["mnemic-core", "mnemic-ledgers", "mnemic-indexes", "mnemic-embedders"],
-        tests_use: &[SUITE],
+        uses: &[
+            "mnemic-core",
+            "mnemic-ledgers",
+            "mnemic-indexes",
+            "mnemic-embedders",
+            "mnemic-layers",
+            "mnemic-postgres",
+            "mnemic-spool",
+        ],
+        tests_use: &[SUITE, STAND_INS],
         never_reaches: &["clap", "axum", "pyo3", "rmcp"],
     },
-    Room { name: "mnemic-cli", uses: &["mnemic"], tests_use: &[], never_reaches: &["axum", "pyo3", "rmcp"] },
+    Room { name: "mnemic-cli", uses: &["mnemic", STAND_INS], tests_use: &[], never_reaches: &["pyo3", "rmcp"] },
+    // Vendors on loopback, for tests and for `mnemic dev stand-in`. They make embeddings that mean something, by the static model.
+    Room {
+        name: STAND_INS,
+        uses: &["mnemic-core", "mnemic-embedders"],
+        tests_use: &["mnemic-http"],
+        never_reaches: &["rusqlite", "tokio-postgres", "clap", "pyo3", "rmcp"],
+    },
     // Beside the house: they measure and automate, and nothing depends on them.
-    Room { name: "mnemic-bench", uses: &["mnemic"], tests_use: &[], never_reaches: &["axum", "pyo3", "rmcp"] },
+    Room { name: "mnemic-bench", uses: &["mnemic", STAND_INS], tests_use: &[], never_reaches: &["pyo3", "rmcp"] },
     Room { name: "xtask", uses: &[], tests_use: &[], never_reaches: &["tokio"] },
 ];
 

@@ -90,6 +90,9 @@ impl Index for FragileIndex {
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
         self.inner.position(namespace).await
     }
+    async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
+        self.inner.visible(namespace).await
+    }
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {
         self.up()?;
         self.inner.apply(namespace, changes, through).await
@@ -141,6 +144,9 @@ impl Index for DenseOnly {
     }
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
         self.0.position(namespace).await
+    }
+    async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
+        self.0.visible(namespace).await
     }
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {
         self.0.apply(namespace, changes, through).await

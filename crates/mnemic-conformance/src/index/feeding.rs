@@ -1,8 +1,11 @@
-//! Cases on what an index holds: `[I1]` to `[I4]`, `[I11]` to `[I13]`. Not here: how it is searched.
+//! Cases on what an index holds: `[I1]` to `[I4]`, `[I11]` to `[I13]`, `[I15]`, `[I16]`. Not here: how it is searched.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mnemic_core::{ChangeSeq, Embedding, Filter, MemoryRecord, ports::IndexHit};
+use mnemic_core::{
+    ChangeSeq, Embedding, Filter, MemoryRecord,
+    ports::{IndexHit, Offer},
+};
 
 use super::{
     IndexHarness,
@@ -10,7 +13,7 @@ use super::{
 };
 use crate::{
     fixtures::{Rng, embedding, model, namespace, other_model, record},
-    walk::Walk,
+    walk::{Walk, everything},
 };
 
 const ALL: Filter = Filter::all();
@@ -275,5 +278,45 @@ pub(super) async fn i13_fed_change_by_change_it_answers_as_fed_at_once(h: &dyn I
         let query = embedding(&mut rng, &model());
         let Some(found) = slowly.vector(&query, &ALL, 100).await else { break };
         assert_close(&scores(&found), &scores(&at_once.vector(&query, &ALL, 100).await.unwrap()), "dense");
+    }
+}
+
+pub(super) async fn i15_what_is_visible_never_lies_beyond_the_position_and_reaches_it(h: &dyn IndexHarness) {
+    let shelf = Shelf::new(h).await;
+    let mut rng = Rng::new(115);
+    for round in 0..4 {
+        let records = (0..5).map(|n| (record(&format!("r{round}-{n}"), "cello"), embedding(&mut rng, &model())));
+        let changes = shelf.writes(records.map(|(record, embedding)| (record, Some(embedding))).collect());
+        let through = ChangeSeq(shelf.feed().seq);
+        shelf.index.apply(&shelf.ns, &changes, through).await.unwrap();
+        let (visible, position) = (shelf.index.visible(&shelf.ns).await.unwrap(), through);
+        assert!(visible <= position, "{visible:?} shows, {position:?} was applied");
+        assert_eq!(shelf.index.position(&shelf.ns).await.unwrap(), position);
+        if shelf.immediate() {
+            assert_eq!(visible, position, "an immediate index shows at once what was applied");
+        }
+        if visible == position {
+            assert_eq!(shelf.listed(Walk::LARGEST).await, shelf.expected());
+        }
+    }
+    shelf.shows().await;
+    let position = ChangeSeq(shelf.feed().seq);
+    assert_eq!(shelf.index.visible(&shelf.ns).await.unwrap(), position, "what is left alone becomes visible whole");
+}
+
+pub(super) async fn i16_another_handle_starts_at_a_position_that_it_has(h: &dyn IndexHarness) {
+    let shelf = Shelf::new(h).await;
+    let mut rng = Rng::new(116);
+    let make = |rng: &mut Rng, n: usize| (record(&format!("r{n}"), "cello"), embedding(rng, &model()));
+    shelf.put_embedded((0..8).map(|n| make(&mut rng, n)).collect::<Vec<_>>()).await;
+    let position = shelf.index.position(&shelf.ns).await.unwrap();
+    let other = h.open().await;
+    let dense = other.capabilities().dense == Offer::Yes;
+    other.prepare(&shelf.ns, dense.then_some(&model())).await.unwrap();
+    let theirs = other.position(&shelf.ns).await.unwrap();
+    assert!(theirs <= position, "another handle claims {theirs:?} of {position:?}");
+    let listed = everything!(Walk::LARGEST, |page| other.ids(&shelf.ns, page));
+    if theirs == position {
+        assert_eq!(listed, shelf.expected(), "it holds what its position claims");
     }
 }

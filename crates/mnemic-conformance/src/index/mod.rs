@@ -15,7 +15,7 @@ use crate::run::{self, Case, CaseOutcome, cases};
 /// Opens the index under test. What it offers is what `capabilities` of the opened index declares.
 #[async_trait]
 pub trait IndexHarness: Send + Sync + 'static {
-    /// Opens it: a fresh one, or a shared one (each case works in namespaces of its own).
+    /// Opens it: a fresh one, or another handle on a shared one (each case works in namespaces of its own).
     async fn open(&self) -> Arc<dyn Index>;
 }
 
@@ -48,6 +48,8 @@ pub const INDEX_CASES: &[IndexCase] = cases![
     "I12" => feeding::i12_a_dropped_namespace_is_empty_and_can_be_fed_anew,
     "I13" => feeding::i13_fed_change_by_change_it_answers_as_fed_at_once,
     "I14" => searching::i14_a_way_of_searching_that_is_not_offered_is_unsupported,
+    "I15" => feeding::i15_what_is_visible_never_lies_beyond_the_position_and_reaches_it,
+    "I16" => feeding::i16_another_handle_starts_at_a_position_that_it_has,
 ];
 
 /// Runs every case as a test of this process.

@@ -9,7 +9,7 @@ use std::{
 use mnemic_core::{
     ChangeSeq, Embedding, EmbeddingModel, ErrorKind, Filter, MemoryRecord, Namespace, RecordId, Result, StoredRecord,
     Version,
-    ports::{Index, IndexChange, IndexHit, IndexedId, Offer, Visibility},
+    ports::{Index, IndexChange, IndexHit, IndexedId, Offer, Precision, Visibility},
 };
 
 use super::IndexHarness;
@@ -60,6 +60,10 @@ impl Shelf {
 
     pub(super) fn immediate(&self) -> bool {
         self.index.capabilities().visibility == Visibility::Immediate
+    }
+
+    pub(super) fn exact(&self) -> bool {
+        self.index.capabilities().filters == Precision::Exact
     }
 
     pub(super) fn feed(&self) -> MutexGuard<'_, Feed> {
@@ -123,7 +127,9 @@ impl Shelf {
             version: stored.record.version,
             embedded: stored.embedding.is_some(),
         };
-        self.feed().held.values().map(indexed).collect()
+        let lexical = self.lexical();
+        // Dense search alone has no use for a record without an embedding.
+        self.feed().held.values().map(indexed).filter(|indexed| lexical || indexed.embedded).collect()
     }
 
     /// Returns when the index lists what the feed has told; an immediate one must do so at once.
@@ -131,14 +137,14 @@ impl Shelf {
         if self.immediate() {
             return;
         }
-        let expected = self.expected();
+        let position = self.index.position(&self.ns).await.unwrap();
         for _ in 0..POLLS {
-            if self.listed(Walk::LARGEST).await == expected {
-                return;
+            if self.index.visible(&self.ns).await.unwrap() == position {
+                break;
             }
             tokio::time::sleep(POLL).await;
         }
-        assert_eq!(self.listed(Walk::LARGEST).await, expected, "what was applied shows some time later");
+        assert_eq!(self.listed(Walk::LARGEST).await, self.expected(), "what was applied shows some time later");
     }
 
     pub(super) async fn listed(&self, walk: Walk) -> Vec<IndexedId> {

@@ -35,6 +35,8 @@ pub(crate) enum Breach {
     DropsNothing,
     ScoresByHistory,
     AnswersWhatItDoesNotOffer,
+    ShowsTooMuch,
+    StartsAhead,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,14 @@ impl Index for Mutant {
     }
 
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
-        self.inner.position(&self.place(namespace)).await
+        let position = self.inner.position(&self.place(namespace)).await?;
+        let ahead = self.is(Breach::StartsAhead) && position == ChangeSeq::default();
+        Ok(if ahead { ChangeSeq(u64::MAX) } else { position })
+    }
+
+    async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
+        let visible = self.inner.visible(&self.place(namespace)).await?;
+        Ok(if self.is(Breach::ShowsTooMuch) { ChangeSeq(visible.0 + 1) } else { visible })
     }
 
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {

@@ -234,6 +234,24 @@ impl Filter {
         Self::And(Vec::new())
     }
 
+    /// The same with every comparison that `can` does not allow left open, so that whatever passes this filter passes that one.
+    /// For a backend that cannot decide everything: it narrows by the relaxed filter, and its caller decides the rest.
+    #[must_use]
+    pub fn relaxed(&self, can: &impl Fn(&Self) -> bool) -> Self {
+        self.with_open_leaves(can, true)
+    }
+
+    fn with_open_leaves(&self, can: &impl Fn(&Self) -> bool, open: bool) -> Self {
+        match self {
+            Self::And(filters) => Self::And(filters.iter().map(|f| f.with_open_leaves(can, open)).collect()),
+            Self::Or(filters) => Self::Or(filters.iter().map(|f| f.with_open_leaves(can, open)).collect()),
+            Self::Not(filter) => Self::Not(Box::new(filter.with_open_leaves(can, !open))),
+            leaf if can(leaf) => leaf.clone(),
+            _ if open => Self::And(Vec::new()),
+            _ => Self::Or(Vec::new()),
+        }
+    }
+
     /// Whether every record passes, as far as the form tells.
     pub fn is_all(&self) -> bool {
         match self {

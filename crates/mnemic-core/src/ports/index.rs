@@ -26,6 +26,15 @@ pub enum Visibility {
     Eventual,
 }
 
+/// How well an index decides filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// It finds exactly the records that pass.
+    Exact,
+    /// It may also find records that do not pass, where a filter asks for what it does not hold; the caller decides those.
+    Coarse,
+}
+
 /// What an index declares about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexCapabilities {
@@ -35,6 +44,8 @@ pub struct IndexCapabilities {
     pub lexical: Offer,
     /// When changes can be found.
     pub visibility: Visibility,
+    /// How well it decides filters.
+    pub filters: Precision,
 }
 
 /// One change to apply.
@@ -91,15 +102,17 @@ pub struct IndexReport {
 /// - `[I3]` *A replaced record is found by its new text and embedding only, with its new version.*
 /// - `[I4]` *No search, listing or score in one namespace depends on another namespace.*
 /// - `[I5]` *Hits are ordered by score, highest first, then by id, and are at most `limit`.*
-/// - `[I6]` *Only records that pass the filter are found, exactly as `Filter::matches` decides.*
+/// - `[I6]` *Every record that passes the filter can be found, and no other, exactly as `Filter::matches` decides.* (A `Coarse` index may find others too.)
 /// - `[I7]` *Dense: the score is the cosine; a record without an embedding is never found by vector.*
 /// - `[I8]` *Dense: a vector of another model than `prepare` named is a `ModelMismatch` that names both, at `apply` and at search.*
 /// - `[I9]` *Lexical: any query is literal text; one without words finds nothing and is no error.*
 /// - `[I10]` *Lexical: inflected forms of English and Russian words find each other, `ё` equals `е`, and text without spaces is found by its parts.*
-/// - `[I11]` *`ids` lists exactly what is held, each once.*
+/// - `[I11]` *`ids` lists exactly what is held, each once.* (An index that offers only dense search holds only records with an embedding.)
 /// - `[I12]` *After `drop_namespace` the namespace is empty at position 0 and can be fed anew.*
 /// - `[I13]` *An index fed change by change answers like one fed the final state at once.*
 /// - `[I14]` *A way of searching that is not offered is `Unsupported`.*
+/// - `[I15]` *Every change at or below `visible` shows in searches and listings; it never lies beyond `position`, and where nothing more is applied it reaches it.* (At once, where visibility is immediate.)
+/// - `[I16]` *Another handle on the same data starts at a position that it has, or before it.* (A handle that shares nothing starts at zero.)
 #[async_trait]
 pub trait Index: Debug + Send + Sync + 'static {
     /// Its name in explanations and in the outbox, for example `local`.
@@ -113,6 +126,9 @@ pub trait Index: Debug + Send + Sync + 'static {
 
     /// The last change that it has seen; zero if none.
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq>;
+
+    /// The last change up to which searches show everything. It may ask the backend.
+    async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq>;
 
     /// Applies changes in the order of the feed and moves `position` to `through`, which may lie beyond the last of them.
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()>;

@@ -9,6 +9,8 @@ mod reranker;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use embedder::{Embedder, Purpose};
-pub use index::{Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Offer, Visibility};
+pub use index::{
+    Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Offer, Precision, Visibility,
+};
 pub use ledger::{Embeddings, EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision};
 pub use reranker::Reranker;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mnemic_core::{
     ChangeSeq, Embedding, EmbeddingModel, Filter, Namespace, Page, PageRequest, Result,
-    ports::{Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Offer, Visibility},
+    ports::{Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Offer, Precision, Visibility},
 };
 
 pub use config::{Bm25Config, LocalIndexConfig};
@@ -102,7 +102,12 @@ impl Index for LocalIndex {
     }
 
     fn capabilities(&self) -> IndexCapabilities {
-        IndexCapabilities { dense: Offer::Yes, lexical: Offer::Yes, visibility: Visibility::Immediate }
+        IndexCapabilities {
+            dense: Offer::Yes,
+            lexical: Offer::Yes,
+            visibility: Visibility::Immediate,
+            filters: Precision::Exact,
+        }
     }
 
     async fn prepare(&self, namespace: &Namespace, model: Option<&EmbeddingModel>) -> Result<()> {
@@ -112,6 +117,10 @@ impl Index for LocalIndex {
 
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
         self.shard(namespace).await?.read(|state| state.position)
+    }
+
+    async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
+        self.position(namespace).await
     }
 
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {

@@ -1,0 +1,1 @@
+//! What every PostgreSQL adapter stands on. Not here: what is stored (the adapters).
