@@ -117,7 +117,7 @@ impl Client {
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(SILENCE)
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .tcp_nodelay(true)
             .build()
             .map_err(|error| {

@@ -59,4 +59,4 @@ pub(crate) fn unreachable(service: &'static str, error: reqwest::Error) -> Error
 }
 
 /// The longest wait between two pieces of one answer.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE: Duration = Duration::from_mins(1);
