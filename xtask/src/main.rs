@@ -3,6 +3,7 @@
 
 mod campaign;
 mod run;
+mod services;
 mod suite;
 mod tally;
 mod tidy;
@@ -16,7 +17,9 @@ use std::{
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  test  [--keep-going] [--offline]   everything that must hold before a change is kept, cheapest first
+  test  [--keep-going] [--offline] [--without-services]
+                                     everything that must hold before a change is kept, cheapest first
+  services                           PostgreSQL 18 and 15 and PgBouncer for tests, until Ctrl-C
   tidy                               the rules on files that no compiler checks
   crash [--rounds N]                 kill -9 campaigns in the release profile (default: 200 rounds)
   bench [--quick]                    the measured claims
@@ -58,6 +61,10 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
     let root = root()?;
     match arguments.as_slice() {
         ["test", rest @ ..] => Ok(suite::run(&root, suite_options(rest)?)?),
+        ["services"] => Ok(services::serve(&root)?),
+        [services::KEEPER, postgres_18, postgres_15, pgbouncer] => {
+            Ok(services::keep([postgres_18, postgres_15, pgbouncer])?)
+        }
         ["tidy"] => Ok(tidy::run(&root)?),
         ["crash"] => Ok(campaign::crash(&root, 200)?),
         ["crash", "--rounds", rounds] => Ok(campaign::crash(&root, rounds_of(rounds)?)?),
@@ -80,6 +87,7 @@ fn suite_options(arguments: &[&str]) -> Result<suite::Options, Failure> {
         match *argument {
             "--keep-going" => options.on_failure = suite::OnFailure::KeepGoing,
             "--offline" => options.network = suite::Network::Never,
+            "--without-services" => options.servers = suite::Servers::None,
             other => return Err(Failure::Usage(format!("`test` knows no option `{other}`"))),
         }
     }
@@ -124,8 +132,9 @@ mod tests {
 
     #[test]
     fn options_of_the_suite_combine() {
-        let options = suite_options(&["--offline", "--keep-going"]).unwrap();
+        let options = suite_options(&["--offline", "--keep-going", "--without-services"]).unwrap();
         assert_eq!(options.on_failure, suite::OnFailure::KeepGoing);
         assert_eq!(options.network, suite::Network::Never);
+        assert_eq!(options.servers, suite::Servers::None);
     }
 }

@@ -1,0 +1,91 @@
+//! The hidden task that starts the servers, tells where they are, and stops them when nobody is there any more.
+//! Not here: installing (the task that starts the keeper does that, while Ctrl-C still ends it at once).
+
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use crate::{Outcome, run};
+
+use super::{
+    SERVICES,
+    machine::Folder,
+    pgbouncer::PgBouncer,
+    postgres::{self, Plan, Postgres},
+};
+
+/// The line that says that every server answers.
+pub(crate) const READY: &str = "ready";
+
+/// Every server, in the order in which they are stopped, and last the folder that they lie in.
+#[derive(Debug)]
+struct Running {
+    pgbouncer: PgBouncer,
+    postgres_18: Postgres,
+    postgres_15: Postgres,
+    _folder: Folder,
+}
+
+impl Running {
+    fn start(postgres_18: &Path, postgres_15: &Path, pgbouncer: &Path) -> Result<Self, String> {
+        let folder = Folder::new()?;
+        let newer = Plan {
+            name: "postgres-18",
+            installation: folder.reachable(postgres_18, "bin/postgres")?,
+            initdb: &["--locale=C.UTF-8"],
+        };
+        let older = Plan {
+            name: "postgres-15",
+            installation: postgres_15.to_owned(),
+            // Orders strings as people do, so that an order by id that forgets to ask for bytes shows.
+            initdb: &["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"],
+        };
+        let postgres_18 = Postgres::start(&newer, &folder)?;
+        let postgres_15 = Postgres::start(&older, &folder)?;
+        let pgbouncer = PgBouncer::start(pgbouncer, &older.installation, postgres_18.port, &folder)?;
+        Ok(Self { pgbouncer, postgres_18, postgres_15, _folder: folder })
+    }
+
+    fn tell(&self) {
+        let ports = [self.postgres_18.port, self.postgres_15.port, self.pgbouncer.port];
+        for ((_, variable), port) in SERVICES.into_iter().zip(ports) {
+            run::answer(&format!("{variable}={}", postgres::dsn(port)));
+        }
+        run::answer(READY);
+    }
+}
+
+/// Keeps the servers until standard input ends.
+pub(crate) fn keep(programs: [&str; 3]) -> Outcome {
+    let [postgres_18, postgres_15, pgbouncer] = programs.map(PathBuf::from);
+    let running = Running::start(&postgres_18, &postgres_15, &pgbouncer)?;
+    running.tell();
+    until_end(&mut io::stdin().lock());
+    drop(running);
+    Ok(())
+}
+
+/// Returns when nothing more can come; a failure to read is also an end.
+fn until_end(from: &mut impl Read) {
+    let mut ignored = [0u8; 64];
+    loop {
+        match from.read(&mut ignored) {
+            Ok(0) => return,
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_input_ends_the_keeping_and_nothing_before_it() {
+        let mut long = &[b'x'; 1000][..];
+        until_end(&mut long);
+        assert_eq!(long, &[] as &[u8]);
+    }
+}
