@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn connections_are_handed_on_after_each_transaction() {
-        let text = settings(5432, 6432, Path::new("/tmp/users"));
+        let text = settings(5432, 6432, Path::new("users"));
         for line in ["pool_mode = transaction", "listen_addr = 127.0.0.1", "listen_port = 6432"] {
             assert!(text.lines().any(|found| found == line), "{text}");
         }
