@@ -119,6 +119,10 @@ impl Builder {
         Ok(match settings.embedder.value {
             EmbedderChoice::None => parts.embedder(Arc::new(NoneEmbedder)),
             EmbedderChoice::Static => parts.embedder(Arc::new(StaticEmbedder::new()?)),
+            hosted @ (EmbedderChoice::Voyage | EmbedderChoice::Gemini | EmbedderChoice::OpenAi | EmbedderChoice::Tei) => {
+                let message = format!("embedder: expected none or static, since no server is supported yet, found {hosted}");
+                return Err(Error::new(ErrorKind::InvalidConfig, message).with_field("embedder"));
+            }
         })
     }
 

@@ -96,6 +96,8 @@ const HOUSE: &[Room] = &[
             "mnemic-ledgers",
             "mnemic-indexes",
             "mnemic-embedders",
+            // Configuration holds addresses to the transport's rules.
+            "mnemic-http",
             "mnemic-layers",
             "mnemic-postgres",
             "mnemic-spool",

@@ -4,51 +4,146 @@ use std::{fmt, str::FromStr};
 
 use mnemic_core::{Error, ids::quoted, suggest::nearest};
 
-/// Which combination of parts a memory is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Profile {
-    /// Everything in process memory; nothing is kept.
-    Dev,
-    /// One directory on disk, no server, no key.
-    #[default]
-    Embedded,
-    /// Servers, named by the secrets.
-    Production,
+/// One setting with its names.
+macro_rules! choice {
+    ($(#[$about:meta])* $setting:literal $name:ident { $($(#[$one:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$one])* $variant,)+
+        }
+
+        impl $name {
+            /// Every choice, in declaration order.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
+
+            /// The stable name.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+            fn from_str(name: &str) -> Result<Self, Error> {
+                Self::ALL
+                    .into_iter()
+                    .find(|choice| choice.as_str() == name)
+                    .ok_or_else(|| unknown($setting, name, &Self::ALL.map(Self::as_str)))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
 }
 
-impl Profile {
-    /// Every profile, in declaration order.
-    pub const ALL: [Self; 3] = [Self::Dev, Self::Embedded, Self::Production];
-
-    /// The stable name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dev => "dev",
-            Self::Embedded => "embedded",
-            Self::Production => "production",
-        }
+choice! {
+    /// Which combination of parts a memory is made of.
+    #[derive(Default)]
+    "profile" Profile {
+        /// Everything in process memory; nothing is kept.
+        Dev = "dev",
+        /// One directory on disk, no server, no key.
+        #[default]
+        Embedded = "embedded",
+        /// `PostgreSQL`, and whatever index and embedder the settings name.
+        Production = "production",
     }
 }
 
-/// What makes embeddings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EmbedderChoice {
-    /// Nothing; retrieval is by words alone.
-    None,
-    /// The model inside the binary.
-    Static,
+choice! {
+    /// Where a production memory searches by embedding.
+    "index" IndexChoice {
+        /// In this process.
+        Local = "local",
+        /// The ledger's `PostgreSQL`, with the extension `vector`.
+        Pgvector = "pgvector",
+        /// Pinecone.
+        Pinecone = "pinecone",
+        /// Qdrant.
+        Qdrant = "qdrant",
+    }
 }
 
-impl EmbedderChoice {
-    /// Every choice, in declaration order.
-    pub const ALL: [Self; 2] = [Self::None, Self::Static];
+choice! {
+    /// What makes embeddings.
+    "embedder" EmbedderChoice {
+        /// Nothing; retrieval is by words alone.
+        None = "none",
+        /// The model inside the binary.
+        Static = "static",
+        /// Voyage AI.
+        Voyage = "voyage",
+        /// Google Gemini.
+        Gemini = "gemini",
+        /// `OpenAI`, or a server that speaks like it.
+        OpenAi = "openai",
+        /// Hugging Face's Text Embeddings Inference.
+        Tei = "tei",
+    }
+}
 
-    /// The stable name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Static => "static",
-        }
+choice! {
+    /// Which server answers in `OpenAI`'s language, since each has limits and habits of its own.
+    "openai_profile" OpenAiProfile {
+        /// `OpenAI` itself.
+        OpenAi = "openai",
+        /// Ollama.
+        Ollama = "ollama",
+        /// vLLM.
+        Vllm = "vllm",
+        /// Any other server: only what all of them understand is sent.
+        Generic = "generic",
+    }
+}
+
+choice! {
+    /// What gives a second opinion on the best candidates.
+    "reranker" RerankerChoice {
+        /// Nothing.
+        None = "none",
+        /// Voyage AI.
+        Voyage = "voyage",
+        /// Hugging Face's Text Embeddings Inference.
+        Tei = "tei",
+    }
+}
+
+choice! {
+    /// Whose data centres a new Pinecone index lies in.
+    "pinecone_cloud" PineconeCloud {
+        /// Amazon.
+        Aws = "aws",
+        /// Google.
+        Gcp = "gcp",
+        /// Microsoft.
+        Azure = "azure",
+    }
+}
+
+choice! {
+    /// Which version of Pinecone's interface is spoken.
+    "pinecone_api_version" PineconeApiVersion {
+        /// The newest stable one.
+        V2026_07 = "2026-07",
+        /// The one before it.
+        V2026_04 = "2026-04",
+    }
+}
+
+choice! {
+    /// What happens to writes while the ledger cannot be reached.
+    "spool" SpoolChoice {
+        /// They are kept on this machine's disk, answered as spooled, and replayed in order.
+        On = "on",
+        /// They are refused.
+        Off = "off",
     }
 }
 
@@ -62,36 +157,4 @@ pub(super) fn unknown(field: &str, name: &str, valid: &[&str]) -> Error {
         format!("one of {}", valid.join(", ")),
         format!("{}{}", quoted(name), hint.unwrap_or_default()),
     )
-}
-
-impl FromStr for Profile {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|profile| profile.as_str() == name)
-            .ok_or_else(|| unknown("profile", name, &Self::ALL.map(Self::as_str)))
-    }
-}
-
-impl FromStr for EmbedderChoice {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|choice| choice.as_str() == name)
-            .ok_or_else(|| unknown("embedder", name, &Self::ALL.map(Self::as_str)))
-    }
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for EmbedderChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

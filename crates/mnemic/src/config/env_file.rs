@@ -56,7 +56,9 @@ fn line_of(text: &str, malformed: &str) -> usize {
 fn check_name(path: &Path, name: &str, faults: &mut Faults) {
     let Some(own) = name.strip_prefix("MNEMIC_") else { return };
     let lower = own.to_lowercase();
-    if sources::SETTINGS.iter().any(|setting| sources::variable(setting) == name) {
+    let known = sources::SETTINGS.iter().any(|setting| sources::variable(setting) == name)
+        || sources::SECRETS.iter().any(|secret| name == *secret || name.strip_suffix("_FILE") == Some(*secret));
+    if known {
         return;
     }
     if let Some(near) = nearest(&lower, &sources::SETTINGS) {

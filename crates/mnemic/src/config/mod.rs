@@ -24,12 +24,18 @@
 //! In `.env`, `$NAME` stands for another variable unless the value is in single quotes.
 
 mod choices;
+mod embedding;
 mod env_file;
 mod faults;
+mod models;
+mod production;
+mod read;
 mod resolve;
 mod secret;
+mod settings;
 mod sources;
 mod toml_file;
+mod values;
 
 use std::{
     ffi::OsString,
@@ -37,10 +43,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mnemic_core::{Namespace, Result};
+use mnemic_core::Result;
 
-pub use choices::{EmbedderChoice, Profile};
+pub use choices::{
+    EmbedderChoice, IndexChoice, OpenAiProfile, PineconeApiVersion, PineconeCloud, Profile, RerankerChoice, SpoolChoice,
+};
+pub use mnemic_http::Address;
 pub use secret::Secret;
+pub use settings::{
+    EmbeddingSettings, Entry, PineconeSettings, QdrantSettings, RerankingSettings, Settings, SpoolSettings,
+};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +69,8 @@ pub enum Origin {
     UserFile(PathBuf),
     /// Nothing was set.
     Default,
+    /// Nothing was set, and the default follows from this.
+    Implied(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -66,6 +80,7 @@ impl fmt::Display for Origin {
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::EnvFile(path) | Self::ProjectFile(path) | Self::UserFile(path) => write!(f, "{}", path.display()),
             Self::Default => f.write_str("default"),
+            Self::Implied(why) => write!(f, "default, since {why}"),
         }
     }
 }
@@ -111,69 +126,6 @@ impl fmt::Debug for Inputs<'_> {
             .field("flags", &self.flags)
             .field("working_directory", &self.working_directory)
             .finish_non_exhaustive()
-    }
-}
-
-/// Every setting with its origin.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Which combination of parts.
-    pub profile: Sourced<Profile>,
-    /// Where the embedded profile keeps its data; absolute if the working directory is.
-    pub directory: Sourced<PathBuf>,
-    /// The namespace of calls that name none.
-    pub namespace: Sourced<Namespace>,
-    /// What makes embeddings.
-    pub embedder: Sourced<EmbedderChoice>,
-    /// What to log, in the form of `tracing`'s filter.
-    pub log: Sourced<String>,
-    /// The `PostgreSQL` server, always in the form `postgresql://`.
-    pub postgres_dsn: Option<Sourced<Secret>>,
-    /// The key for Pinecone.
-    pub pinecone_api_key: Option<Sourced<Secret>>,
-    /// The key for Voyage.
-    pub voyage_api_key: Option<Sourced<Secret>>,
-    /// The key for Gemini.
-    pub gemini_api_key: Option<Sourced<Secret>>,
-    /// The key for `OpenAI` and servers that speak like it.
-    pub openai_api_key: Option<Sourced<Secret>>,
-}
-
-/// One setting as it may be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The setting's name, as in `mnemic.toml`.
-    pub key: &'static str,
-    /// The value; `(hidden)` for a secret, `(not set)` for none.
-    pub value: String,
-    /// Where it comes from.
-    pub origin: Origin,
-}
-
-impl Settings {
-    /// Every setting as it may be shown, secrets hidden, in a fixed order.
-    pub fn entries(&self) -> Vec<Entry> {
-        let shown = |key, value: &dyn fmt::Display, origin: &Origin| Entry {
-            key,
-            value: value.to_string(),
-            origin: origin.clone(),
-        };
-        let hidden = |key, secret: &Option<Sourced<Secret>>| match secret {
-            Some(secret) => shown(key, &"(hidden)", &secret.origin),
-            None => shown(key, &"(not set)", &Origin::Default),
-        };
-        vec![
-            shown("profile", &self.profile.value, &self.profile.origin),
-            shown("dir", &self.directory.value.display(), &self.directory.origin),
-            shown("namespace", &self.namespace.value, &self.namespace.origin),
-            shown("embedder", &self.embedder.value, &self.embedder.origin),
-            shown("log", &self.log.value, &self.log.origin),
-            hidden("postgres_dsn", &self.postgres_dsn),
-            hidden("pinecone_api_key", &self.pinecone_api_key),
-            hidden("voyage_api_key", &self.voyage_api_key),
-            hidden("gemini_api_key", &self.gemini_api_key),
-            hidden("openai_api_key", &self.openai_api_key),
-        ]
     }
 }
 

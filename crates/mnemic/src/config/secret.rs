@@ -77,3 +77,17 @@ pub(super) fn postgres_dsn(value: &str) -> Result<String, String> {
     }
     Ok(format!("postgresql://{rest}"))
 }
+
+/// What tells one database from another in an address of the form `postgresql://`: no password, no options.
+pub(super) fn database_of(dsn: &str) -> String {
+    let rest = dsn.split_once("://").map_or(dsn, |(_, rest)| rest);
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (user, place) = place.rsplit_once('@').unwrap_or(("", place));
+    let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    // A database that is not named is the one of the user's name.
+    let user = user.split_once(':').map_or(user, |(user, _)| user);
+    let database = if database.is_empty() { user } else { database };
+    let named = |name: &str| query.split('&').filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name);
+    let others = ["host", "hostaddr", "port", "dbname"].map(|name| named(name).map_or("", |(_, value)| value));
+    format!("{hosts}/{database}?{}", others.join("&"))
+}

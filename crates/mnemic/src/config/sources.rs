@@ -9,10 +9,49 @@ use std::{
 use super::{Inputs, Origin, env_file, faults::Faults, toml_file};
 
 /// The settings that are no secrets, by their names in files.
-pub(super) const SETTINGS: [&str; 5] = ["profile", "dir", "namespace", "embedder", "log"];
+pub(super) const SETTINGS: [&str; 27] = [
+    "profile",
+    "dir",
+    "namespace",
+    "index",
+    "embedder",
+    "embedding_model",
+    "embedding_dimension",
+    "embedder_url",
+    "openai_profile",
+    "reranker",
+    "reranker_model",
+    "reranker_url",
+    "pinecone_index",
+    "pinecone_cloud",
+    "pinecone_region",
+    "pinecone_api_version",
+    "pinecone_url",
+    "qdrant_url",
+    "qdrant_collection",
+    "postgres_connections",
+    "spool",
+    "spool_dir",
+    "spool_bytes",
+    "spool_age",
+    "deadline",
+    "allow_private_http",
+    "log",
+];
+/// The settings that a file may give as a number or as a truth value, beside text.
+pub(super) const BARE_SETTINGS: [&str; 3] = ["embedding_dimension", "postgres_connections", "allow_private_http"];
 /// The secrets, by their variables.
-pub(super) const SECRETS: [&str; 5] =
-    ["POSTGRES_DSN", "PINECONE_API_KEY", "VOYAGE_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"];
+pub(super) const SECRETS: [&str; 7] = [
+    "POSTGRES_DSN",
+    "MNEMIC_POSTGRES_ADMIN_DSN",
+    "PINECONE_API_KEY",
+    "QDRANT_API_KEY",
+    "VOYAGE_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENAI_API_KEY",
+];
+/// The secrets that are addresses of `PostgreSQL` servers.
+pub(super) const POSTGRES_SECRETS: [&str; 2] = ["POSTGRES_DSN", "MNEMIC_POSTGRES_ADMIN_DSN"];
 
 /// The variable of a setting.
 pub(super) fn variable(setting: &str) -> String {
@@ -96,6 +135,15 @@ impl Sources {
         [&self.flags, &self.environment, &self.env_file, &self.project_file, &self.user_file]
             .into_iter()
             .find_map(|layer| layer.get(setting))
+    }
+
+    /// A secret and its file, as the strongest source that has either gives them.
+    pub(super) fn secret(&self, name: &str) -> Option<(Option<&Raw>, Option<&Raw>)> {
+        let file = format!("{name}_FILE");
+        [&self.environment, &self.env_file]
+            .into_iter()
+            .map(|layer| (layer.get(name), layer.get(&file)))
+            .find(|(value, file)| value.is_some() || file.is_some())
     }
 }
 

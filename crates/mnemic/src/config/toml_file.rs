@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 use mnemic_core::{ids::quoted, suggest::nearest};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::{
     Origin,
     faults::Faults,
-    sources::{Layer, Raw, SECRETS, SETTINGS},
+    sources::{BARE_SETTINGS, Layer, Raw, SECRETS, SETTINGS},
 };
 
 /// The settings of a file. Every syntax error and every unknown key is a fault with its line.
@@ -37,9 +37,15 @@ pub(super) fn read(path: &Path, origin: &Origin, faults: &mut Faults) -> Layer {
             faults.push(place, unknown(name));
             continue;
         }
-        let Some(text) = value.get_ref().as_str() else {
-            faults.push(place, format!("{name}: expected a string, found {}", value.get_ref().type_str()));
-            continue;
+        let bare = BARE_SETTINGS.contains(&name);
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.clone().into_owned(),
+            DeValue::Integer(number) if bare => number.to_string(),
+            DeValue::Boolean(truth) if bare => truth.to_string(),
+            other => {
+                faults.push(place, format!("{name}: expected a string, found {}", other.type_str()));
+                continue;
+            }
         };
         let base = path.parent().unwrap_or(path).to_owned();
         let raw = Raw { value: text.into(), origin: origin.clone(), place: format!("{place}: {name}"), base };
@@ -51,9 +57,14 @@ pub(super) fn read(path: &Path, origin: &Origin, faults: &mut Faults) -> Layer {
 fn unknown(name: &str) -> String {
     let upper = name.to_uppercase();
     let bare = upper.strip_suffix("_FILE").unwrap_or(&upper);
-    if SECRETS.contains(&bare) {
-        return format!("{name}: expected secrets in the environment or .env as {bare} or {bare}_FILE, found one here");
+    // Ours are spelt without their first word in files.
+    if let Some(secret) = SECRETS.iter().find(|secret| **secret == bare || secret.strip_prefix("MNEMIC_") == Some(bare))
+    {
+        return format!(
+            "{name}: expected secrets in the environment or .env as {secret} or {secret}_FILE, found one here"
+        );
     }
-    let hint = nearest(name, &SETTINGS).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    format!("expected one of {}, found {}{hint}", SETTINGS.join(", "), quoted(name))
+    let hint = nearest(name, &SETTINGS)
+        .map_or_else(|| "mnemic config show lists them".to_owned(), |near| format!("did you mean {near}?"));
+    format!("expected a known setting, found {} ({hint})", quoted(name))
 }
