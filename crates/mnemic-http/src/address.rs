@@ -83,7 +83,8 @@ fn is_loopback(host: &Host<&str>) -> bool {
 
 fn is_metadata_service(host: &Host<&str>) -> bool {
     let ip = match host {
-        Host::Domain(name) => return *name == "metadata.google.internal",
+        // The dot of a name that is complete changes nothing of where it leads.
+        Host::Domain(name) => return name.trim_end_matches('.') == "metadata.google.internal",
         Host::Ipv4(ip) => IpAddr::V4(*ip),
         Host::Ipv6(ip) => ip.to_ipv4_mapped().map_or(IpAddr::V6(*ip), IpAddr::V4),
     };
@@ -124,6 +125,7 @@ mod tests {
             "https://100.100.100.200",
             "https://[fd00:ec2::254]",
             "https://metadata.google.internal",
+            "https://Metadata.Google.Internal./x",
         ] {
             let error = Address::new("qdrant_url", bad).unwrap_err();
             assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidConfig, Some("qdrant_url")), "{bad}");

@@ -113,6 +113,7 @@ fn env_names_the_deployment_unless_something_stronger_names_the_profile() {
         ("production", Profile::Production, "production", EmbedderChoice::Static),
     ];
     let mut world = World::new();
+    world.set("POSTGRES_DSN", "postgresql://u@h/d");
     for (value, profile, namespace, embedder) in cases {
         world.set("ENV", value);
         let settings = world.settings();
@@ -192,14 +193,39 @@ fn entries_show_every_setting_with_its_origin_and_no_secret() {
     let shown: Vec<String> =
         settings.entries().iter().map(|entry| format!("{} {} {}", entry.key, entry.value, entry.origin)).collect();
     let dir = format!("dir {} default", world.path("home/.local/share/mnemic").display());
+    let spool = format!("spool_dir {} default", settings.spool.directory.value.display());
     let expected = [
         "profile embedded default",
         &dir,
         "namespace default default",
+        "index local default",
         "embedder static default",
+        "embedding_model (not set) default",
+        "embedding_dimension (not set) default",
+        "embedder_url (not set) default",
+        "openai_profile openai default",
+        "reranker none default",
+        "reranker_model (not set) default",
+        "reranker_url (not set) default",
+        "pinecone_index mnemic default",
+        "pinecone_cloud aws default",
+        "pinecone_region us-east-1 default",
+        "pinecone_api_version 2026-07 default",
+        "pinecone_url (not set) default",
+        "qdrant_url (not set) default",
+        "qdrant_collection mnemic default",
+        "postgres_connections 8 default",
+        "spool on default",
+        &spool,
+        "spool_bytes 1GiB default",
+        "spool_age 7d default",
+        "deadline 30s default",
+        "allow_private_http false default",
         "log info environment MNEMIC_LOG",
         "postgres_dsn (hidden) environment POSTGRES_DSN",
+        "postgres_admin_dsn (not set) default",
         "pinecone_api_key (hidden) environment PINECONE_API_KEY",
+        "qdrant_api_key (not set) default",
         "voyage_api_key (not set) default",
         "gemini_api_key (not set) default",
         "openai_api_key (not set) default",

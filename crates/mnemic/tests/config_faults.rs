@@ -61,11 +61,11 @@ fn a_wrong_file_is_told_line_by_line() {
     world.file("project/mnemic.toml", text);
     let faults = world.faults();
     let expected = [
-        "project/mnemic.toml:2: expected one of profile, dir, namespace, embedder, log, found \"namspace\" (did you mean namespace?)",
+        "project/mnemic.toml:2: expected a known setting, found \"namspace\" (did you mean namespace?)",
         "project/mnemic.toml:3: log: expected a string, found integer",
         "project/mnemic.toml:4: profile: expected one of dev, embedded, production, found \"productoin\" (did you mean production?)",
         "project/mnemic.toml:5: postgres_dsn: expected secrets in the environment or .env as POSTGRES_DSN or POSTGRES_DSN_FILE, found one here",
-        "project/mnemic.toml:7: expected one of profile, dir, namespace, embedder, log, found \"table\"",
+        "project/mnemic.toml:7: expected a known setting, found \"table\" (mnemic config show lists them)",
     ];
     for line in expected {
         assert!(faults.contains(&line.to_owned()), "{line}\nis not in {faults:#?}");
@@ -103,7 +103,7 @@ fn every_fault_is_told_at_once_one_line_each() {
     let expected = [
         "MNEMIC_PROFILE: expected one of dev, embedded, production, found \"embeded\" (did you mean embedded?)",
         "MNEMIC_NAMESPACE: expected 1 to 63 characters of a-z, 0-9, _ and -, starting with a letter or digit, found \"../x\\nforged line\"",
-        "MNEMIC_EMBEDDER: expected one of none, static, found \"statik\" (did you mean static?)",
+        "MNEMIC_EMBEDDER: expected one of none, static, voyage, gemini, openai, tei, found \"statik\" (did you mean static?)",
         "MNEMIC_LOG: expected a value, found an empty one (unset it instead)",
         "MNEMIC_DIR: expected a value, found an empty one (unset it instead)",
         "POSTGRES_DSN: expected postgresql://user:password@host:5432/database, found the scheme \"mysql\"",

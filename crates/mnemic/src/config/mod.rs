@@ -10,16 +10,23 @@
 //! | `profile` | `--profile` | `MNEMIC_PROFILE`, else `ENV` | `embedded` |
 //! | `dir` | `--dir` | `MNEMIC_DIR` | `$XDG_DATA_HOME/mnemic`, else `~/.local/share/mnemic`, without a home `./.mnemic` |
 //! | `namespace` | `--namespace` | `MNEMIC_NAMESPACE` | `default`; with `ENV` in charge `staging` or `production` |
-//! | `embedder` | `--embedder` | `MNEMIC_EMBEDDER` | `static`; in the `dev` profile `none` |
+//! | `embedder` | `--embedder` | `MNEMIC_EMBEDDER` | `static`; in the `dev` profile `none`; in production see below |
 //! | `log` | `--log` | `MNEMIC_LOG` | `warn` |
+//!
+//! Every other setting has a file key and the variable of the same name after `MNEMIC_`; `docs/production.md` lists them. What a
+//! server needs and nobody set is a fault only in the profile, and for the index, embedder or reranker, that needs it.
+//!
+//! In the production profile `index` is `pinecone` if `PINECONE_API_KEY` is set, else `qdrant` if `qdrant_url` is, else `pgvector`;
+//! `embedder` is `voyage`, `gemini` or `openai`, the first whose key is set, else `static`. Elsewhere the index is `local`, whatever
+//! is written for other deployments.
 //!
 //! `ENV` chooses the profile where nothing stronger than it does: `development` means `dev`, `staging` and `production` mean
 //! `production` with the namespace of the same name as default. Nothing set at all means `embedded`. A value of `ENV` that is
 //! empty or a path is a shell's start-up file and is ignored; any other value is a fault.
 //!
 //! Secrets come from the environment or `.env` only, each also as `<NAME>_FILE` with the path of a file that holds it:
-//! `POSTGRES_DSN`, `PINECONE_API_KEY`, `VOYAGE_API_KEY`, `GEMINI_API_KEY`, `OPENAI_API_KEY`. White space around a secret is a
-//! fault, except one line end at the end of a secret's file.
+//! `POSTGRES_DSN`, `MNEMIC_POSTGRES_ADMIN_DSN`, `PINECONE_API_KEY`, `QDRANT_API_KEY`, `VOYAGE_API_KEY`, `GEMINI_API_KEY`,
+//! `OPENAI_API_KEY`. White space around a secret is a fault, except one line end at the end of a secret's file.
 //!
 //! In `.env`, `$NAME` stands for another variable unless the value is in single quotes.
 

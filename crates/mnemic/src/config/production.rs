@@ -83,7 +83,7 @@ pub(super) fn parts(
         match index.value {
             IndexChoice::Pinecone => require_secret(reader, "PINECONE_API_KEY", "a key", "index", &index),
             IndexChoice::Qdrant => {
-                require(reader, "qdrant_url", "an address such as https://host:6333", "index", &index)
+                require(reader, "qdrant_url", "an address such as https://host:6333", "index", &index);
             }
             IndexChoice::Local | IndexChoice::Pgvector => {}
         }
@@ -147,7 +147,8 @@ fn spool(reader: &mut Reader<'_>, dsn: Option<&Sourced<Secret>>, spools: PathBuf
     let directory = match dsn {
         Some(dsn) => {
             let digest = Sha256::digest(database_of(dsn.value.expose()));
-            spools.join(digest.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect::<String>())
+            let name = digest.iter().take(NAME_BYTES).fold(String::new(), |name, byte| name + &format!("{byte:02x}"));
+            spools.join(name)
         }
         None => spools,
     };
