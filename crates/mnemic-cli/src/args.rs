@@ -8,8 +8,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::{
     commands::{
-        add, audit, backup, bench, completions, config, consolidate, context, demo, doctor, eval, export, forget, get,
-        health, help, history, import, init, list, log, namespaces, restore, search, slots, stats, thread,
+        add, audit, backup, bench, completions, config, consolidate, context, demo, dev, doctor, eval, export, forget,
+        get, health, help, history, import, init, list, log, namespaces, restore, search, slots, stats, thread,
     },
     exit::EXIT_CODES,
     output::{Format, When},
@@ -46,7 +46,7 @@ pub(crate) struct Globals {
     /// dev (nothing kept), embedded (a directory) or production (servers) [env: MNEMIC_PROFILE]
     #[arg(long, global = true, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
-    /// static (built in) or none (words only) [env: MNEMIC_EMBEDDER]
+    /// static (built in), none (words only), voyage, gemini, openai or tei [env: MNEMIC_EMBEDDER]
     #[arg(long, global = true, value_name = "EMBEDDER")]
     pub(crate) embedder: Option<String>,
     /// Answer with one JSON envelope
@@ -144,6 +144,9 @@ pub(crate) enum Command {
     /// Show the settings and where each comes from
     #[command(subcommand)]
     Config(config::Command),
+    /// Develop without keys: run stand-ins for hosted services
+    #[command(subcommand)]
+    Dev(dev::Command),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Explain a command; with --json, all of them

@@ -125,13 +125,14 @@ impl Output {
         if self.terminal { escaped(text) } else { Cow::Borrowed(text) }
     }
 
-    /// Shows the answer or failure and says how to exit.
-    pub(crate) fn finish(&self, whose: &Whose, took: Duration, result: Result<Answer>) -> ExitCode {
-        let failure = match &result {
-            Ok(answer) => answer.failure.clone(),
-            Err(failure) => Some(failure.clone()),
-        };
-        let shown = match (self.format, result) {
+    /// Shows an answer at once, for a command that goes on after it and ends with [`Answer::streamed`].
+    pub(crate) fn announce(&self, command: &str, answer: &Answer) -> Result<()> {
+        let whose = Whose { command: command.to_owned(), namespace: None };
+        self.show(&whose, Duration::ZERO, Ok(answer.clone()))
+    }
+
+    fn show(&self, whose: &Whose, took: Duration, result: Result<Answer>) -> Result<()> {
+        match (self.format, result) {
             (_, Ok(answer)) if answer.streamed => Ok(()),
             (Format::Json, result) => {
                 let mut line = String::new();
@@ -142,7 +143,16 @@ impl Output {
             (Format::Text, Ok(answer)) => self.stream(with_line_end(answer.text).as_bytes()),
             (Format::Quiet, Ok(answer)) => self.stream(with_line_end(answer.brief).as_bytes()),
             (Format::Text | Format::Quiet, Err(_)) => Ok(()),
+        }
+    }
+
+    /// Shows the answer or failure and says how to exit.
+    pub(crate) fn finish(&self, whose: &Whose, took: Duration, result: Result<Answer>) -> ExitCode {
+        let failure = match &result {
+            Ok(answer) => answer.failure.clone(),
+            Err(failure) => Some(failure.clone()),
         };
+        let shown = self.show(whose, took, result);
         let failure = match (shown, failure) {
             (Err(shown), _) => Some(shown),
             (Ok(()), failure) => failure,

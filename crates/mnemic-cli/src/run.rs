@@ -41,7 +41,7 @@ pub(crate) fn run(argv: Vec<OsString>) -> ExitCode {
     };
     let output = Output::new(cli.globals.format(), cli.globals.color);
     let mut whose = Whose { command: cli.command.name().to_owned(), namespace: None };
-    let result = match (commands::run_without_settings(&cli.command), prepare(&cli.globals, output)) {
+    let result = match (commands::run_without_settings(&output, &cli.command), prepare(&cli.globals, output)) {
         (Some(result), _) => result,
         (None, Err(failure)) => match &cli.command {
             Command::Doctor(_) => Ok(commands::doctor::without_settings(&output, &failure)),

@@ -202,6 +202,6 @@ fn modes(modes: Modes, embedder: EmbedderChoice) -> Vec<Mode> {
         (Modes::Lexical, _) | (Modes::All, EmbedderChoice::None) => vec![Mode::Lexical],
         (Modes::Dense, _) => vec![Mode::Dense],
         (Modes::Hybrid, _) => vec![Mode::Hybrid],
-        (Modes::All, EmbedderChoice::Static) => vec![Mode::Lexical, Mode::Dense, Mode::Hybrid],
+        (Modes::All, _) => vec![Mode::Lexical, Mode::Dense, Mode::Hybrid],
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod consolidate;
 pub(crate) mod context;
 pub(crate) mod demo;
+pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod export;
@@ -28,7 +29,12 @@ pub(crate) mod slots;
 pub(crate) mod stats;
 pub(crate) mod thread;
 
-use crate::{args::Command, context::Context, exit::Result, output::Answer};
+use crate::{
+    args::Command,
+    context::Context,
+    exit::Result,
+    output::{Answer, Output},
+};
 
 /// Runs one verb.
 pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
@@ -58,14 +64,16 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
         Command::Restore(args) => restore::run(ctx, args).await,
         Command::Namespaces(args) => namespaces::run(ctx, args).await,
         Command::Config(command) => config::run(ctx, command).await,
+        Command::Dev(command) => dev::run(&ctx.output, command),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Help(args) => help::run(args),
     }
 }
 
-/// Runs a verb that explains the program itself, which works with any settings and without a memory.
-pub(crate) fn run_without_settings(command: &Command) -> Option<Result<Answer>> {
+/// Runs a verb that is about the program itself, which works with any settings and without a memory.
+pub(crate) fn run_without_settings(output: &Output, command: &Command) -> Option<Result<Answer>> {
     match command {
+        Command::Dev(command) => Some(dev::run(output, command)),
         Command::Completions(args) => Some(Ok(completions::run(args))),
         Command::Help(args) => Some(help::run(args)),
         _ => None,
@@ -101,6 +109,7 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Namespaces(_) => "namespaces",
             Self::Config(command) => command.name(),
+            Self::Dev(command) => command.name(),
             Self::Completions(_) => "completions",
             Self::Help(_) => "help",
         }

@@ -1,7 +1,7 @@
 //! Health and figures: whether each part serves, what is queued, what memory holds. Not here: deep verification (`maintain`).
 
 use mnemic_core::{
-    Result,
+    Error, ErrorKind, Result,
     ports::{IndexReport, NamespaceReport, Offer, Purpose},
 };
 
@@ -36,6 +36,8 @@ pub struct HealthDetail {
     pub healthy: bool,
     /// What it is, or what is wrong and what to do.
     pub message: String,
+    /// The kind of what is wrong, where an error said it.
+    pub kind: Option<ErrorKind>,
 }
 
 /// What a namespace holds.
@@ -58,6 +60,7 @@ impl MemoryManager {
         details.push(HealthDetail {
             part: "ledger".to_owned(),
             healthy: ledger_serves,
+            kind: ledger.as_ref().err().map(Error::kind),
             message: match ledger {
                 Ok(report) if report.faults.is_empty() => {
                     format!("{} {}", report.backend, report.location).trim().to_owned()
@@ -84,10 +87,10 @@ impl MemoryManager {
                 Err(error) => Some(error),
                 Ok(behind) => behind.iter().find(|behind| behind.index == index.name()).map(|behind| &behind.why),
             };
-            let faults = match (behind, index.check(&self.namespace).await) {
-                (Some(error), _) => vec![error.to_string()],
-                (None, Err(error)) => vec![error.to_string()],
-                (None, Ok(report)) => report.faults,
+            let (kind, faults) = match (behind, index.check(&self.namespace).await) {
+                (Some(error), _) => (Some(error.kind()), vec![error.to_string()]),
+                (None, Err(error)) => (Some(error.kind()), vec![error.to_string()]),
+                (None, Ok(report)) => (None, report.faults),
             };
             let offers = index.capabilities();
             let offered = match (offers.dense, offers.lexical) {
@@ -98,34 +101,36 @@ impl MemoryManager {
             };
             let healthy = faults.is_empty();
             let message = if healthy { offered.to_owned() } else { faults.join("; ") };
-            details.push(HealthDetail { part: format!("index:{}", index.name()), healthy, message });
+            details.push(HealthDetail { part: format!("index:{}", index.name()), healthy, message, kind });
         }
         details
     }
 
     async fn check_embedder(&self) -> HealthDetail {
-        let (healthy, message) = match self.engine.embedder.model() {
-            None => (true, "none: retrieval is by words".to_owned()),
+        let (kind, message) = match self.engine.embedder.model() {
+            None => (None, "none: retrieval is by words".to_owned()),
             Some(model) => match self.engine.embed(Purpose::Query, &["health check"]).await {
                 Ok(_) => match self.engine.check_model(&self.namespace).await {
-                    Ok(()) => (true, model.to_string()),
-                    Err(error) => (false, error.to_string()),
+                    Ok(()) => (None, model.to_string()),
+                    Err(error) => (Some(error.kind()), error.to_string()),
                 },
-                Err(error) => (false, format!("{model}: {error}; records are kept and embedded later")),
+                Err(error) => (Some(error.kind()), format!("{model}: {error}; records are kept and embedded later")),
             },
         };
-        HealthDetail { part: "embedder".to_owned(), healthy, message }
+        HealthDetail { part: "embedder".to_owned(), healthy: kind.is_none(), message, kind }
     }
 
     async fn check_outbox(&self) -> HealthDetail {
         let part = "outbox".to_owned();
         match self.engine.ledger.report(&self.namespace).await {
-            Ok(report) if report.outbox == 0 => HealthDetail { part, healthy: true, message: "empty".to_owned() },
+            Ok(report) if report.outbox == 0 => {
+                HealthDetail { part, healthy: true, message: "empty".to_owned(), kind: None }
+            }
             Ok(report) => {
                 let since = report.outbox_since.map(|since| format!(" since {since}")).unwrap_or_default();
-                HealthDetail { part, healthy: true, message: format!("{} pending{since}", report.outbox) }
+                HealthDetail { part, healthy: true, message: format!("{} pending{since}", report.outbox), kind: None }
             }
-            Err(error) => HealthDetail { part, healthy: false, message: error.to_string() },
+            Err(error) => HealthDetail { part, healthy: false, message: error.to_string(), kind: Some(error.kind()) },
         }
     }
 
