@@ -5,6 +5,7 @@
 //! [`Running::requests`]; [`Knobs`] make it slow, broken or strict while it runs; [`spec`] holds what it said to the vendor's own description.
 
 pub mod knobs;
+pub mod pinecone;
 pub mod server;
 #[cfg(feature = "spec")]
 pub mod spec;
@@ -35,4 +36,4 @@ pub fn vendors() -> &'static [Vendor] {
 }
 
 /// One line a vendor; each is declared by its own module.
-const VENDORS: &[Vendor] = &[];
+const VENDORS: &[Vendor] = &[pinecone::VENDOR];
