@@ -1,5 +1,7 @@
 //! Indexes of Mnemic: what can be searched, derived from a ledger and always rebuildable. Not here: what is true (ledgers).
 
 pub mod local;
+pub mod pinecone;
 
 pub use local::{Bm25Config, LocalIndex, LocalIndexConfig};
+pub use pinecone::{PineconeApi, PineconeConfig, PineconeIndex};
