@@ -2,6 +2,8 @@
 
 pub mod local;
 pub mod pinecone;
+pub mod qdrant;
 
 pub use local::{Bm25Config, LocalIndex, LocalIndexConfig};
 pub use pinecone::{PineconeApi, PineconeConfig, PineconeIndex};
+pub use qdrant::{QdrantIndex, QdrantIndexConfig, Quantization};

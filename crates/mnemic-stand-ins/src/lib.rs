@@ -6,6 +6,7 @@
 
 pub mod knobs;
 pub mod pinecone;
+pub mod qdrant;
 pub mod server;
 #[cfg(feature = "spec")]
 pub mod spec;
@@ -36,4 +37,4 @@ pub fn vendors() -> &'static [Vendor] {
 }
 
 /// One line a vendor; each is declared by its own module.
-const VENDORS: &[Vendor] = &[pinecone::VENDOR];
+const VENDORS: &[Vendor] = &[pinecone::VENDOR, qdrant::VENDOR];
