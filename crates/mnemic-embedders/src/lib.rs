@@ -1,10 +1,19 @@
-//! Embedders of Mnemic: text to vectors of one model, one folder and one feature per adapter.
-//! Not here: caching, batching limits and retry, which are layers around the port.
+//! Embedders of Mnemic, text to vectors of one model, and rerankers; one folder per adapter.
+//! Not here: caching and retry, which are layers around the ports.
 
+mod gemini;
+mod hosted;
 mod none;
+mod openai;
 #[cfg(feature = "static")]
 mod static_model;
+mod tei;
+mod voyage;
 
+pub use gemini::{GeminiConfig, GeminiEmbedder};
 pub use none::NoneEmbedder;
+pub use openai::{OpenAiConfig, OpenAiEmbedder, OpenAiProfile};
 #[cfg(feature = "static")]
 pub use static_model::StaticEmbedder;
+pub use tei::{TeiConfig, TeiEmbedder, TeiReranker, TeiRerankerConfig, TeiRoute};
+pub use voyage::{VoyageConfig, VoyageEmbedder, VoyageReranker, VoyageRerankerConfig};

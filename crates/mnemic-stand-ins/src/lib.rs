@@ -4,13 +4,18 @@
 //! A stand-in runs on a thread of its own until its [`Running`] is dropped. Whatever it was asked and answered is in
 //! [`Running::requests`]; [`Knobs`] make it slow, broken or strict while it runs; [`spec`] holds what it said to the vendor's own description.
 
+pub mod gemini;
 pub mod knobs;
+pub mod openai;
 pub mod pinecone;
 pub mod qdrant;
 pub mod server;
 #[cfg(feature = "spec")]
 pub mod spec;
+pub mod tei;
 pub mod transcript;
+pub mod vectors;
+pub mod voyage;
 
 pub use knobs::{Fault, Knobs};
 pub use server::{Running, start};
@@ -37,4 +42,5 @@ pub fn vendors() -> &'static [Vendor] {
 }
 
 /// One line a vendor; each is declared by its own module.
-const VENDORS: &[Vendor] = &[pinecone::VENDOR, qdrant::VENDOR];
+const VENDORS: &[Vendor] =
+    &[gemini::VENDOR, openai::VENDOR, pinecone::VENDOR, qdrant::VENDOR, tei::VENDOR, voyage::VENDOR];
