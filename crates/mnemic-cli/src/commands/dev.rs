@@ -68,7 +68,7 @@ fn list(output: &Output) -> Answer {
             ("about", Value::from(vendor.about)),
         ])
     });
-    let brief: String = vendors().iter().map(|vendor| format!("{}\n", vendor.name)).collect();
+    let brief = vendors().iter().map(|vendor| vendor.name).collect::<Vec<_>>().join("\n");
     Answer::new(show::object([("vendors", show::objects(data))]), text).brief(brief).count(vendors().len())
 }
 
@@ -107,15 +107,15 @@ fn told(vendor: &Vendor, running: &Running) -> Answer {
     let url = running.url();
     let environment = (vendor.environment)(&url);
     let about = format!("# {} at {url}, until Ctrl-C; nothing of it is kept", vendor.about);
-    let exports: String =
-        environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect();
+    let exports = environment.iter().map(|(name, value)| format!("export {name}={}", quoted(value)));
+    let lines: Vec<String> = std::iter::once(about).chain(exports).collect();
     let variables = environment.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     let data = show::object([
         ("vendor", Value::from(vendor.name)),
         ("url", Value::from(url.as_str())),
         ("environment", Value::Object(variables)),
     ]);
-    Answer::new(data, format!("{about}\n{exports}")).brief(url)
+    Answer::new(data, lines.join("\n")).brief(url)
 }
 
 /// A value as a POSIX shell reads it.

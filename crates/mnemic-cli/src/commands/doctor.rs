@@ -1,10 +1,13 @@
-//! `mnemic doctor`: checks everything and says how to repair what is wrong.
+//! `mnemic doctor`: checks everything and says how to repair what is wrong. Not here: the words of each repair (`remedies`).
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt, path::Path};
+mod checks;
+mod remedies;
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use mnemic::{
-    ErrorKind, MemoryManager, Namespace, Order, PageRequest, Timestamp, Value,
-    config::{Origin, Profile},
+    ErrorKind, Health, MemoryManager, Namespace, Order, PageRequest, Timestamp,
+    config::{Origin, Profile, SpoolChoice},
     ports::EventRange,
 };
 
@@ -12,9 +15,10 @@ use crate::{
     commands::audit,
     context::Context,
     exit::{Failure, Result},
-    output::{Answer, Output, escaped},
+    output::{Answer, Output},
     show,
 };
+use checks::Checks;
 
 /// Options of `doctor`.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,103 +28,14 @@ pub(crate) struct Args {
     repair: bool,
 }
 
+/// What the production profile's ledger is called, as in the migration guide's checklist.
+const DATABASE: &str = "database";
 /// Below this much free space, writing may soon fail.
 const LITTLE_SPACE: u64 = 256 * 1024 * 1024;
 /// 2025-01-01: a clock before Mnemic was made is wrong.
 const EARLIEST: i64 = 1_735_689_600_000_000;
 /// How far a commit may lie ahead of the clock before it is told.
 const SKEW_MICROS: i64 = 60_000_000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    Odd,
-    Bad,
-}
-
-/// One line of the answer.
-#[derive(Clone, Debug)]
-struct Check {
-    name: String,
-    verdict: Verdict,
-    message: String,
-    fix: Option<String>,
-}
-
-#[derive(Debug, Default)]
-struct Checks(Vec<Check>);
-
-impl Checks {
-    fn good(&mut self, name: &str, message: impl Into<String>) {
-        self.push(name, Verdict::Good, message.into(), None);
-    }
-
-    fn odd(&mut self, name: &str, message: impl Into<String>, fix: &str) {
-        self.push(name, Verdict::Odd, message.into(), Some(fix));
-    }
-
-    fn bad(&mut self, name: &str, message: impl Into<String>, fix: &str) {
-        self.push(name, Verdict::Bad, message.into(), Some(fix));
-    }
-
-    fn push(&mut self, name: &str, verdict: Verdict, message: String, fix: Option<&str>) {
-        self.0.push(Check { name: name.to_owned(), verdict, message, fix: fix.map(str::to_owned) });
-    }
-
-    fn answer(self, output: &Output) -> Answer {
-        let bad = self.0.iter().filter(|check| check.verdict == Verdict::Bad).count();
-        let checks = self.0.iter().map(|check| {
-            let verdict = match check.verdict {
-                Verdict::Good => "ok",
-                Verdict::Odd => "warning",
-                Verdict::Bad => "failed",
-            };
-            let mut object = show::object([
-                ("name", Value::from(check.name.as_str())),
-                ("verdict", Value::from(verdict)),
-                ("message", Value::from(check.message.as_str())),
-            ]);
-            if let Some(fix) = &check.fix {
-                object.insert("fix".to_owned(), Value::from(fix.as_str()));
-            }
-            object
-        });
-        let data = show::object([("checks", show::objects(checks))]);
-        let failure = (bad > 0).then(|| Failure::verification(format!("{} failed", show::plural(bad, "check"))));
-        Answer::new(data, self.text(output)).count(self.0.len()).failed(failure)
-    }
-
-    fn text(&self, output: &Output) -> String {
-        let mut text = String::new();
-        let name_width = self.0.iter().map(|check| check.name.len()).max().unwrap_or(0).min(30);
-        let indent = name_width + 3;
-        for check in &self.0 {
-            let mark = match check.verdict {
-                Verdict::Good => output.paint.good("✓"),
-                Verdict::Odd => output.paint.warn("!"),
-                Verdict::Bad => output.paint.bad("✗"),
-            };
-            for (i, line) in check.message.lines().enumerate() {
-                let (mark, name) = if i == 0 { (mark.as_str(), check.name.as_str()) } else { (" ", "") };
-                let _infallible = writeln!(
-                    text,
-                    "{mark} {name:<name_width$} {}",
-                    show::wrapped(&escaped(line), output.width, indent)
-                );
-            }
-            if let Some(fix) = &check.fix {
-                let _infallible = writeln!(
-                    text,
-                    "{:indent$}{} {}",
-                    "",
-                    output.paint.dim("fix:"),
-                    show::wrapped(&escaped(fix), output.width, indent + 5)
-                );
-            }
-        }
-        text
-    }
-}
 
 /// The answer where not even the settings can be read.
 pub(crate) fn without_settings(output: &Output, failure: &Failure) -> Answer {
@@ -132,28 +47,45 @@ pub(crate) fn without_settings(output: &Output, failure: &Failure) -> Answer {
 /// Runs `doctor`.
 pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     let mut checks = Checks::default();
+    check_dependencies(&mut checks);
     check_config(ctx, &mut checks);
     check_clock(&mut checks);
-    if ctx.settings.profile.value == Profile::Embedded {
-        if !ctx.directory().exists() {
-            let message = format!("nothing is at {}", ctx.directory().display());
-            checks.odd("directory", message, "mnemic init makes a memory there");
-            return Ok(checks.answer(&ctx.output));
+    match ctx.settings.profile.value {
+        Profile::Dev => {}
+        Profile::Embedded => {
+            if !ctx.directory().exists() {
+                let message = format!("nothing is at {}", ctx.directory().display());
+                checks.odd("directory", message, "mnemic init makes a memory there");
+                return Ok(checks.answer(&ctx.output));
+            }
+            check_directory("directory", ctx.directory(), "--dir", &mut checks);
+            check_space(ctx.directory(), LITTLE_SPACE, &mut checks);
         }
-        check_directory(ctx.directory(), &mut checks);
-        check_space(ctx.directory(), &mut checks);
+        Profile::Production => check_spool_directory(ctx, &mut checks),
     }
     match ctx.open() {
         Ok(memory) => check_memory(ctx, args, &memory, &mut checks).await,
         Err(failure) => {
-            let fix = failure
-                .hint
-                .clone()
-                .unwrap_or_else(|| "restore a backup (mnemic restore), or choose another --dir".to_owned());
-            checks.bad("ledger", failure.message, &fix);
+            let production = ctx.settings.profile.value == Profile::Production;
+            let kind = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == failure.code);
+            let fix = match (failure.hint, production) {
+                (Some(hint), _) => hint,
+                (None, true) => remedies::remedy("ledger", kind, &ctx.settings),
+                (None, false) => "restore a backup (mnemic restore), or choose another --dir".to_owned(),
+            };
+            checks.bad(if production { DATABASE } else { "ledger" }, failure.message, &fix);
         }
     }
     Ok(checks.answer(&ctx.output))
+}
+
+/// The first line of the migration guide's checklist.
+fn check_dependencies(checks: &mut Checks) {
+    let message = format!(
+        "mnemic {}: SQLite, TLS, the clients of every server and an embedding model are built in; nothing to install",
+        env!("CARGO_PKG_VERSION")
+    );
+    checks.good("dependencies", message);
 }
 
 fn check_config(ctx: &Context, checks: &mut Checks) {
@@ -166,13 +98,30 @@ fn check_config(ctx: &Context, checks: &mut Checks) {
         .collect();
     let message = if set.is_empty() { "defaults only".to_owned() } else { set.join(", ") };
     checks.good("config", message);
-    if ctx.settings.profile.value == Profile::Dev {
-        checks.odd(
+    match ctx.settings.profile.value {
+        Profile::Dev => checks.odd(
             "profile",
             "dev keeps everything in process memory until the command ends",
             "use --profile embedded to keep it",
-        );
+        ),
+        Profile::Embedded => {}
+        Profile::Production => check_parts(ctx, checks),
     }
+}
+
+/// The parts that production is made of, and why these.
+fn check_parts(ctx: &Context, checks: &mut Checks) {
+    let settings = &ctx.settings;
+    let model = settings.embedding.model.as_ref().map(|model| format!(" with {}", model.value)).unwrap_or_default();
+    let message = format!(
+        "production: index {} ({}), embedder {}{model} ({}), reranker {}",
+        settings.index.value,
+        settings.index.origin,
+        settings.embedder.value,
+        settings.embedder.origin,
+        settings.reranker.value,
+    );
+    checks.good("profile", message);
 }
 
 fn check_clock(checks: &mut Checks) {
@@ -184,42 +133,54 @@ fn check_clock(checks: &mut Checks) {
     }
 }
 
-fn check_directory(directory: &Path, checks: &mut Checks) {
+/// The spool's directory, before anything is spooled into it.
+fn check_spool_directory(ctx: &Context, checks: &mut Checks) {
+    let spool = &ctx.settings.spool;
+    if spool.choice.value == SpoolChoice::Off {
+        return checks.good("spool", "off: writes are refused while the database is down");
+    }
+    let directory = &spool.directory.value;
+    if !directory.exists() {
+        let message = format!("{}, made when the database is first down", directory.display());
+        return checks.good("spool directory", message);
+    }
+    check_directory("spool directory", directory, "MNEMIC_SPOOL_DIR", checks);
+    check_space(directory, spool.bytes.value.max(LITTLE_SPACE), checks);
+}
+
+fn check_directory(name: &str, directory: &Path, setting: &str, checks: &mut Checks) {
+    let another = |before: &str| format!("{before}, or choose another {setting}");
     let place = directory.display();
     let metadata = match fs::metadata(directory) {
         Ok(metadata) => metadata,
         Err(error) => {
-            return checks.bad("directory", format!("{place}: {error}"), "grant access, or choose another --dir");
+            return checks.bad(name, format!("{place}: {error}"), &another("grant access"));
         }
     };
     if !metadata.is_dir() {
-        return checks.bad("directory", format!("{place} is not a directory"), "choose another --dir");
+        return checks.bad(name, format!("{place} is not a directory"), &another("move it away"));
     }
     let probe = directory.join(format!(".mnemic-doctor-{}", std::process::id()));
     if let Err(error) = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
-        return checks.bad(
-            "directory",
-            format!("cannot write in {place}: {error}"),
-            "grant write access, or choose another --dir",
-        );
+        return checks.bad(name, format!("cannot write in {place}: {error}"), &another("grant write access"));
     }
     // The lowest six bits are what the group and everybody else may do.
     let mode = metadata.permissions().mode() & 0o777;
     if mode.trailing_zeros() >= 6 {
-        checks.good("directory", format!("{place} (mode {mode:o})"));
+        checks.good(name, format!("{place} (mode {mode:o})"));
     } else {
         let fix = format!("chmod 700 {place}");
-        checks.odd("directory", format!("{place} (mode {mode:o}): other users of this machine may look into it"), &fix);
+        checks.odd(name, format!("{place} (mode {mode:o}): other users of this machine may look into it"), &fix);
     }
 }
 
-fn check_space(directory: &Path, checks: &mut Checks) {
+fn check_space(directory: &Path, little: u64, checks: &mut Checks) {
     match rustix::fs::statvfs(directory) {
         Err(error) => checks.odd("disk", format!("free space is unknown: {error}"), "look with df"),
         Ok(space) => {
             let free = space.f_bavail.saturating_mul(space.f_frsize);
             let message = format!("{} free", show::bytes(free));
-            if free < LITTLE_SPACE {
+            if free < little {
                 checks.odd("disk", message, "make room before writing much");
             } else {
                 checks.good("disk", message);
@@ -229,14 +190,23 @@ fn check_space(directory: &Path, checks: &mut Checks) {
 }
 
 async fn check_memory(ctx: &Context, args: &Args, memory: &MemoryManager, checks: &mut Checks) {
-    for detail in memory.health_check().await.details {
+    let production = ctx.settings.profile.value == Profile::Production;
+    let health = memory.health_check().await;
+    for detail in &health.details {
+        let name = if production && detail.part == "ledger" { DATABASE } else { detail.part.as_str() };
         if detail.healthy {
-            checks.good(&detail.part, detail.message);
+            checks.good(name, detail.message.as_str());
         } else {
-            checks.bad(&detail.part, detail.message, "see the checks below, or restore a backup (mnemic restore)");
+            let fix = remedies::remedy(&detail.part, detail.kind, &ctx.settings);
+            checks.bad(name, detail.message.as_str(), &fix);
         }
     }
-    let namespaces = match namespaces(memory).await {
+    check_health(&health, checks);
+    if production && health.details.iter().any(|detail| !detail.healthy && !spares_contents(&detail.part)) {
+        // Comparing would repeat what was told.
+        return;
+    }
+    let namespaces = match of_interest(ctx, memory).await {
         Ok(namespaces) => namespaces,
         Err(error) => return checks.bad("namespaces", error.to_string(), "restore a backup (mnemic restore)"),
     };
@@ -250,6 +220,31 @@ async fn check_memory(ctx: &Context, args: &Args, memory: &MemoryManager, checks
         bar.inc(1);
     }
     bar.finish_and_clear();
+}
+
+/// Whether ledger and index can be compared while this part does not serve.
+fn spares_contents(part: &str) -> bool {
+    matches!(part, "embedder" | "reranker" | "spool")
+}
+
+fn check_health(health: &Health, checks: &mut Checks) {
+    let kinds = [("semantic", health.semantic), ("episodic", health.episodic), ("working", health.working)];
+    let named = |serves: bool| {
+        kinds.iter().filter(|(_, healthy)| *healthy == serves).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    };
+    if health.all() {
+        checks.good("health", format!("{} memory serve", named(true)));
+    } else {
+        checks.bad("health", format!("{} memory does not serve", named(false)), "repair the parts that failed above");
+    }
+}
+
+/// Every namespace of a directory. A server may hold any number of them, so there it is the one that was asked about.
+async fn of_interest(ctx: &Context, memory: &MemoryManager) -> mnemic::Result<Vec<Namespace>> {
+    match ctx.settings.profile.value {
+        Profile::Dev | Profile::Embedded => namespaces(memory).await,
+        Profile::Production => Ok(vec![memory.namespace().clone()]),
+    }
 }
 
 async fn namespaces(memory: &MemoryManager) -> mnemic::Result<Vec<Namespace>> {

@@ -25,7 +25,8 @@ pub const VENDOR: Vendor = Vendor {
     environment: |url| {
         vec![
             ("PINECONE_API_KEY", "stand-in".to_owned()),
-            // Read by Pinecone's own clients too.
+            ("MNEMIC_PINECONE_URL", url.to_owned()),
+            // For Pinecone's own clients.
             ("PINECONE_CONTROLLER_HOST", url.to_owned()),
         ]
     },
