@@ -1,9 +1,15 @@
 //! Indexes of Mnemic: what can be searched, derived from a ledger and always rebuildable. Not here: what is true (ledgers).
 
+mod analyze;
+mod bm25;
 pub mod local;
+pub mod pgvector;
 pub mod pinecone;
+mod postgres;
 pub mod qdrant;
 
-pub use local::{Bm25Config, LocalIndex, LocalIndexConfig};
+pub use bm25::Bm25Config;
+pub use local::{LocalIndex, LocalIndexConfig};
+pub use pgvector::{PgvectorConfig, PgvectorIndex};
 pub use pinecone::{PineconeApi, PineconeConfig, PineconeIndex};
 pub use qdrant::{QdrantIndex, QdrantIndexConfig, Quantization};

@@ -110,6 +110,16 @@ impl Pool {
         guard::faults(self.unproven_lease().await?).await
     }
 
+    /// Runs statements as the role that upgrades the schema, in one transaction, one program after the other. For what cannot be made
+    /// before it is known that it is needed.
+    ///
+    /// # Errors
+    /// By [`crate::classify`]; then nothing was changed.
+    pub async fn administer(&self, sql: &str) -> Result<()> {
+        self.ready().await?;
+        schema::administer(&self.0.config, sql).await
+    }
+
     /// The hosts of the connection string, for people. No port, no user, no secret.
     pub fn hosts(&self) -> &str {
         &self.0.hosts

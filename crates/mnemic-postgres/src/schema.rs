@@ -116,6 +116,15 @@ GRANT USAGE ON SCHEMA mnemic TO mnemic_app, mnemic_list";
 
 const READ_HISTORY: &str = "GRANT SELECT ON mnemic.schema_history TO mnemic_app";
 
+/// Runs statements of this program as the role that upgrades, under the same lock. Without its end the transaction is undone.
+pub(crate) async fn administer(config: &PostgresConfig, sql: &str) -> Result<()> {
+    let client = connect(&config.admin()?).await?;
+    let all = format!(
+        "BEGIN; SET LOCAL client_min_messages = warning; SELECT pg_catalog.pg_advisory_xact_lock({LOCK}); {sql}; COMMIT"
+    );
+    client.batch_execute(&all).await.map_err(|source| error::classify(&source))
+}
+
 async fn migrate(one: &mut InOneTransaction<'_>, version: SchemaVersion) -> Result<()> {
     let query = <InOneTransaction<'_> as AsyncMigrate>::assert_migrations_table_query(HISTORY);
     one.execute(std::iter::once(query.as_str())).await.map_err(|source| hint(&source))?;

@@ -4,22 +4,7 @@ use std::path::PathBuf;
 
 use mnemic_core::{Error, ErrorKind, Result};
 
-/// The two constants of BM25.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bm25Config {
-    /// How soon further occurrences of a word stop to matter; 0 ignores them.
-    pub k1: f32,
-    /// How much long texts are discounted, from 0 (not) to 1 (fully).
-    pub b: f32,
-}
-
-impl Default for Bm25Config {
-    /// Conversation turns are short and of even length: less saturation and less length discount than the textbook's 1.2 and 0.75
-    /// gave better recall on all measured sets.
-    fn default() -> Self {
-        Self { k1: 0.9, b: 0.4 }
-    }
-}
+use crate::Bm25Config;
 
 /// How a [`LocalIndex`](super::LocalIndex) is set up.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,18 +30,10 @@ impl LocalIndexConfig {
     /// # Errors
     /// `InvalidConfig`, naming the setting.
     pub fn check(&self) -> Result<()> {
-        let refused = |field: &str, expected: &str, found: String| {
-            Err(Error::new(ErrorKind::InvalidConfig, format!("{field}: expected {expected}, found {found}"))
-                .with_field(field))
-        };
-        if !(0.0..=100.0).contains(&self.bm25.k1) {
-            return refused("bm25.k1", "a number from 0 to 100", self.bm25.k1.to_string());
-        }
-        if !(0.0..=1.0).contains(&self.bm25.b) {
-            return refused("bm25.b", "a number from 0 to 1", self.bm25.b.to_string());
-        }
+        self.bm25.check()?;
         if self.max_open_namespaces == 0 {
-            return refused("max_open_namespaces", "1 or more", "0".to_owned());
+            let message = "max_open_namespaces: expected 1 or more, found 0";
+            return Err(Error::new(ErrorKind::InvalidConfig, message).with_field("max_open_namespaces"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::analyze::Language;
+use crate::analyze::Language;
 
 /// The number of a term in one namespace.
 pub(crate) type TermId = u32;

@@ -3,11 +3,10 @@
 //!
 //! ```text
 //! config   LocalIndexConfig            shards     which namespaces are in memory      state     one namespace
-//! rows     ordinals, compact fields    labels, columns -> filter -> bitmap            analyze   text -> tokens
+//! rows     ordinals, compact fields    labels, columns -> filter -> bitmap
 //! lexicon, postings   BM25             dense, kernel   exact cosine                   snapshot, codec, files
 //! ```
 
-mod analyze;
 mod codec;
 mod columns;
 mod config;
@@ -33,7 +32,7 @@ use mnemic_core::{
     ports::{Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Offer, Precision, Visibility},
 };
 
-pub use config::{Bm25Config, LocalIndexConfig};
+pub use config::LocalIndexConfig;
 use shards::{Shard, Shards, Weight, offload};
 
 /// Changes that are applied between two breaths, so that searches and other tasks get their turn.

@@ -10,15 +10,14 @@ use std::cell::RefCell;
 use roaring::RoaringBitmap;
 
 use super::{
-    Bm25Config,
-    analyze::{Language, Mode, Scan, Script, is_stop_word},
     lexicon::{Lexicon, TermId},
     rows::{Ordinal, Rows},
     top::Top,
 };
-
-/// Distinct words of one query that are looked up; a question has dozens, and more are only a way of asking for work.
-const QUERY_WORDS: usize = 1024;
+use crate::{
+    analyze::{Language, Mode, QUERY_WORDS, Scan, words_of_query},
+    bm25::{Bm25, Bm25Config},
+};
 
 /// The rows that hold one term, in ordinal order.
 #[derive(Debug, Default)]
@@ -148,8 +147,9 @@ impl TextIndex {
                 scores.resize(self.lengths.len(), 0.0);
             }
             let scores = scores.get_mut(..self.lengths.len()).unwrap_or_default();
+            let bm25 = Bm25::new(config, rows.len() as f64, self.total_length);
             for word in &words {
-                self.score(word, config, rows.len() as f64, scores);
+                self.score(word, bm25, scores);
             }
             let mut top = Top::new(limit, rows);
             for (row, score) in (0..).zip(scores.iter()) {
@@ -164,19 +164,14 @@ impl TextIndex {
     }
 
     /// Adds what one word of the query is worth to the score of each row that holds it.
-    fn score(&self, word: &QueryWord, config: Bm25Config, rows: f64, scores: &mut [f32]) {
+    fn score(&self, word: &QueryWord, bm25: Bm25, scores: &mut [f32]) {
         let holding: f64 = word.readings.iter().map(|postings| f64::from(postings.live)).sum();
-        let rarity = (1.0 + (rows - holding + 0.5) / (holding + 0.5)).ln();
-        let weight = (rarity * f64::from(word.times) * (f64::from(config.k1) + 1.0)) as f32;
-        let mean = self.total_length as f64 / rows;
-        let base = config.k1 * (1.0 - config.b);
-        let slope = (f64::from(config.k1) * f64::from(config.b) / mean) as f32;
+        let weight = bm25.weight(holding, word.times);
         for postings in &word.readings {
             for (row, count) in postings.rows.iter().zip(&postings.counts) {
                 let at = *row as usize;
                 if let (Some(score), Some(length)) = (scores.get_mut(at), self.lengths.get(at)) {
-                    let count = f32::from(*count);
-                    *score += weight * count / (count + base + slope * *length as f32);
+                    *score += bm25.gain(weight, *count, *length);
                 }
             }
         }
@@ -185,38 +180,22 @@ impl TextIndex {
     /// The words of a query that any living row holds. Stop words count only if there is nothing else.
     fn look_up(&self, query: &str) -> Vec<QueryWord<'_>> {
         let mut scan = Scan::default();
-        scan.read(query, Mode::Query);
-        let mut words: Vec<(&str, Script)> =
-            scan.tokens().iter().map(|token| (scan.word(*token), token.script)).collect();
-        if words.iter().any(|(word, _)| !is_stop_word(word)) {
-            words.retain(|(word, _)| !is_stop_word(word));
-        }
         let mut scratch = String::new();
         let mut found: Vec<QueryWord<'_>> = Vec::new();
-        words.sort_unstable_by_key(|(word, script)| (*word, *script as u8));
-        for run in words.chunk_by(|a, b| a == b) {
-            let Some((word, script)) = run.first() else { continue };
-            let readings: Vec<&Postings> = self
-                .readings(*script)
+        for (word, script, times) in words_of_query(&mut scan, query) {
+            let readings: Vec<&Postings> = Language::readings(script, self.languages)
                 .filter_map(|language| self.lexicon.find(language, word, &mut scratch))
                 .filter_map(|term| self.postings.get(term as usize))
                 .filter(|postings| postings.live > 0)
                 .collect();
             if !readings.is_empty() {
-                found.push(QueryWord { readings, times: u16::try_from(run.len()).unwrap_or(u16::MAX) });
+                found.push(QueryWord { readings, times });
             }
             if found.len() == QUERY_WORDS {
                 break;
             }
         }
         found
-    }
-
-    /// The languages that a query's word is stemmed by: each of its script that a row was stemmed by.
-    fn readings(&self, script: Script) -> impl Iterator<Item = Language> {
-        let own = Language::of_script(script).next().is_some();
-        let none = (!own).then_some(Language::None);
-        Language::of_script(script).filter(|language| self.languages & (1 << *language as u8) != 0).chain(none)
     }
 
     /// Bytes of memory, estimated.

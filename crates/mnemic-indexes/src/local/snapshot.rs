@@ -12,13 +12,13 @@ use mnemic_core::{
 };
 
 use super::{
-    analyze::fingerprint,
     codec::{Malformed, Reader, Writer},
     dense::DenseIndex,
     postings::{Postings, TextIndex},
     rows::{Row, Rows},
     state::State,
 };
+use crate::analyze::fingerprint;
 
 const MAGIC: &[u8; 8] = b"MNEMIX\r\n";
 const FORMAT: u32 = 1;

@@ -8,13 +8,13 @@ use mnemic_core::{
 use roaring::RoaringBitmap;
 
 use super::{
-    Bm25Config,
     dense::DenseIndex,
     filter::{Compiler, Times},
     labels::Labels,
     postings::TextIndex,
     rows::{Ordinal, Row, Rows},
 };
+use crate::Bm25Config;
 
 /// Dead rows that are not worth a compaction.
 const DEAD_ROWS: usize = 1024;

@@ -18,7 +18,25 @@ use std::sync::LazyLock;
 pub(crate) use language::Language;
 pub(crate) use scan::{Mode, Scan};
 pub(crate) use script::Script;
-pub(crate) use stop_words::is_stop_word;
+use stop_words::is_stop_word;
+
+/// Distinct words of one query that are looked up; a question has dozens, and more are only a way of asking for work.
+pub(crate) const QUERY_WORDS: usize = 1024;
+
+/// The distinct words of a query, in an order that depends on nothing but the query, and how often it says each. Stop words count only
+/// if there is nothing else.
+pub(crate) fn words_of_query<'a>(scan: &'a mut Scan, query: &str) -> Vec<(&'a str, Script, u16)> {
+    scan.read(query, Mode::Query);
+    let mut words: Vec<(&str, Script)> = scan.tokens().iter().map(|token| (scan.word(*token), token.script)).collect();
+    if words.iter().any(|(word, _)| !is_stop_word(word)) {
+        words.retain(|(word, _)| !is_stop_word(word));
+    }
+    words.sort_unstable_by_key(|(word, script)| (*word, *script as u8));
+    let counted = |run: &[(&'a str, Script)]| {
+        run.first().map(|(word, script)| (*word, *script, u16::try_from(run.len()).unwrap_or(u16::MAX)))
+    };
+    words.chunk_by(|a, b| a == b).filter_map(counted).collect()
+}
 
 /// A number that changes whenever the analysis does, so that a snapshot of another analysis is not mistaken for a current one.
 pub(crate) fn fingerprint() -> u32 {

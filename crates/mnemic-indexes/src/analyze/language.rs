@@ -115,8 +115,15 @@ impl Language {
     }
 
     /// The languages that words in `script` can be stemmed by.
-    pub(crate) fn of_script(script: Script) -> impl Iterator<Item = Self> {
+    pub(super) fn of_script(script: Script) -> impl Iterator<Item = Self> {
         LANGUAGES.iter().filter(move |(_, _, of)| *of == script).map(|(language, _, _)| *language)
+    }
+
+    /// The languages that a query's word is stemmed by: each of its script that a text was stemmed by. Bit n of `held` is language n.
+    pub(crate) fn readings(script: Script, held: u64) -> impl Iterator<Item = Self> {
+        let own = Self::of_script(script).next().is_some();
+        let none = (!own).then_some(Self::None);
+        Self::of_script(script).filter(move |language| held & (1 << *language as u8) != 0).chain(none)
     }
 
     /// Appends the stem of a lower-cased word.
