@@ -179,6 +179,8 @@ pub enum AppendOutcome {
     New,
     /// The same event was there before; nothing changed.
     Duplicate,
+    /// It is kept outside of the ledger, which cannot be reached, and is appended later; its sequence is 0 until then.
+    Spooled,
 }
 
 /// A position in a namespace's change feed, from 1. Zero is before the first.

@@ -107,6 +107,7 @@ fn answer(report: &WriteReport) -> Answer {
     let outcome = |outcome| match outcome {
         RecordOutcome::Indexed => "indexed",
         RecordOutcome::Pending => "pending",
+        RecordOutcome::Spooled => "spooled",
     };
     let records = report.records.iter().map(|written| {
         show::object([
@@ -126,8 +127,12 @@ fn answer(report: &WriteReport) -> Answer {
         .iter()
         .map(|written| {
             let done = if report.replayed { "remembered before" } else { "remembered" };
-            let pending = if written.outcome == RecordOutcome::Pending { ", indexing is pending" } else { "" };
-            format!("{done}: {} (version {}{pending})", crate::output::one_line(written.id.as_str()), written.version)
+            let id = crate::output::one_line(written.id.as_str());
+            match written.outcome {
+                RecordOutcome::Indexed => format!("{done}: {id} (version {})", written.version),
+                RecordOutcome::Pending => format!("{done}: {id} (version {}, indexing is pending)", written.version),
+                RecordOutcome::Spooled => format!("kept on this machine until the ledger is back: {id}"),
+            }
         })
         .collect();
     let ids: Vec<&str> = report.records.iter().map(|written| written.id.as_str()).collect();

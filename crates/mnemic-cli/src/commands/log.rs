@@ -136,6 +136,7 @@ fn added(event_id: &EventId, appended: Appended, records: &[WrittenRecord]) -> A
     let done = match appended.outcome {
         AppendOutcome::New => "appended",
         AppendOutcome::Duplicate => "was there before",
+        AppendOutcome::Spooled => "kept on this machine until the ledger is back",
     };
     let remembered =
         if records.is_empty() { String::new() } else { format!(", {}", show::plural(records.len(), "record")) };

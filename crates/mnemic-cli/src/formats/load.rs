@@ -269,7 +269,7 @@ impl Loader {
         }
         if !changed.is_empty() && !self.dry_run {
             let report = memory.write(changed, &WriteOptions::default()).await?;
-            let pending = report.records.iter().filter(|written| written.outcome == mnemic::RecordOutcome::Pending);
+            let pending = report.records.iter().filter(|written| written.outcome != mnemic::RecordOutcome::Indexed);
             loaded.pending = pending.count() as u64;
         }
         self.loaded.entry(namespace.clone()).or_default().add(&loaded);
@@ -294,7 +294,7 @@ impl Loader {
             1
         } else {
             match self.memory(&namespace).log_audit(event).await {
-                Ok((_, appended)) => u64::from(appended.outcome == AppendOutcome::New),
+                Ok((_, appended)) => u64::from(appended.outcome != AppendOutcome::Duplicate),
                 // The memory holds another event with this id: this line's fault, not the file's.
                 Err(error) if error.kind() == mnemic::ErrorKind::Conflict => return Ok(Err(error)),
                 Err(error) => return Err(error),

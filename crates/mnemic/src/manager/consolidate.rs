@@ -143,12 +143,13 @@ impl MemoryManager {
     /// Commits writes and deletes and brings the indexes up to date with them.
     pub(super) async fn commit_changes(&self, batch: Batch) -> Result<()> {
         let (writes, deletes) = (batch.writes.clone(), batch.deletes.clone());
-        let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
+        let receipt = self.engine.commit_now(&self.namespace, batch).await?;
         let mut known: Vec<(RecordId, Option<StoredRecord>)> = stored(&writes, &receipt.writes);
         known.extend(deletes.into_iter().map(|delete| (delete.id, None)));
         // What is committed is done; an index that is behind catches up from the feed.
         for behind in self.engine.sync_with(&self.namespace, &known, receipt.changes).await? {
             tracing::warn!(index = behind.index, error = %behind.why, "an index is behind and catches up later");
+            self.engine.note_pending(&self.namespace);
         }
         Ok(())
     }

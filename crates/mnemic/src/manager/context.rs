@@ -10,6 +10,7 @@ use mnemic_core::{
 };
 
 use super::{MemoryManager, Query};
+use crate::engine::Kept;
 
 /// Events of the thread that a block may hold.
 const RECENT_EVENTS: usize = 20;
@@ -64,7 +65,8 @@ impl MemoryManager {
         self.engine.ledger.slots(&self.namespace, thread, as_of).await
     }
 
-    /// Sets or removes (`None`) slots of a thread in one step and answers what they are now.
+    /// Sets or removes (`None`) slots of a thread in one step and answers what they are now; while the ledger cannot be reached
+    /// and the change waits in the spool, empty at version 0.
     ///
     /// # Errors
     /// `InvalidInput` naming the slot, `Conflict` for a stale precondition.
@@ -83,8 +85,11 @@ impl MemoryManager {
         let mut batch = Batch::new(now);
         batch.slots.push(write);
         batch.events.push(Self::journal("slots.written", 1, now)?);
-        self.engine.ledger.commit(&self.namespace, batch).await?;
-        self.slots(thread, None).await
+        match self.engine.commit(&self.namespace, batch).await? {
+            Kept::Committed(_) => self.slots(thread, None).await,
+            // What they are then is not known yet; version 0 says so.
+            Kept::Spooled => Ok(VersionedSlots::default()),
+        }
     }
 
     /// Slots, the records about the query, and the thread's recent events as one prompt block within a token budget.

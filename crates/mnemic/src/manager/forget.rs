@@ -83,9 +83,15 @@ impl MemoryManager {
         }
         let now = self.now();
         let event = Self::journal("erased", 1, now)?;
+        // What waits in the spool may hold what is to be forgotten, and would bring it back.
+        self.engine.replay().await?;
         let receipt = self.engine.ledger.erase(&self.namespace, Erasure { at: now, target, event }).await?;
+        if let Some(cache) = &self.engine.cache {
+            cache.clear();
+        }
         let mut residue = receipt.residue;
-        if let Err(error) = self.drop_from_indexes().await {
+        if let Err(error) = self.drop_from_indexes(&receipt.records).await {
+            self.engine.note_pending(&self.namespace);
             residue.push(format!("an index still holds what was erased and is brought up to date later: {error}"));
         }
         let forgotten = Forgotten {
@@ -139,9 +145,9 @@ impl MemoryManager {
         Ok(found)
     }
 
-    /// Indexes start over, so that no code, posting or statistic of what was erased stays in memory or in a saved copy.
-    async fn drop_from_indexes(&self) -> Result<()> {
-        self.engine.rebuild_indexes(&self.namespace).await?;
+    /// Takes it out of every index, so that no code, posting or statistic of what was erased stays in memory or in a saved copy.
+    async fn drop_from_indexes(&self, erased: &[RecordId]) -> Result<()> {
+        self.engine.drop_erased(&self.namespace, erased).await?;
         self.engine.persist(&self.namespace).await
     }
 

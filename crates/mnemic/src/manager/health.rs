@@ -2,10 +2,12 @@
 
 use mnemic_core::{
     Error, ErrorKind, Result,
-    ports::{IndexReport, NamespaceReport, Offer, Purpose},
+    ports::{IndexReport, NamespaceReport, Offer, Purpose, Reranker},
 };
+use mnemic_spool::SpoolReport;
 
 use super::MemoryManager;
+use crate::engine::{LEDGER, SPOOL, is_away, part};
 
 /// Whether the three kinds of memory serve, as the seed asks, with details beside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Health {
 /// One part's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthDetail {
-    /// Which part: `ledger`, `index:<name>`, `embedder`, `outbox`.
+    /// Which part: `ledger`, `index:<name>`, `embedder`, `reranker`, `outbox`, `spool`.
     pub part: String,
     /// Whether it serves.
     pub healthy: bool,
@@ -38,6 +40,36 @@ pub struct HealthDetail {
     pub message: String,
     /// The kind of what is wrong, where an error said it.
     pub kind: Option<ErrorKind>,
+}
+
+/// What asking one part found.
+enum Found {
+    Well(String),
+    Faulty(Option<ErrorKind>, String),
+}
+
+impl From<&Error> for Found {
+    fn from(error: &Error) -> Self {
+        Self::Faulty(Some(error.kind()), error.to_string())
+    }
+}
+
+fn spool_found(report: &SpoolReport) -> Found {
+    let mut faults = report.faults.clone();
+    if report.quarantined > 0 {
+        faults.push(format!("{} writes were refused by the ledger and are kept aside", report.quarantined));
+    }
+    if report.damaged > 0 {
+        faults.push(format!("{} stretches of its files are damaged and kept aside", report.damaged));
+    }
+    let since = report.oldest.map(|since| format!(" since {since}")).unwrap_or_default();
+    if !faults.is_empty() {
+        Found::Faulty(None, faults.join("; "))
+    } else if report.items == 0 {
+        Found::Well("empty".to_owned())
+    } else {
+        Found::Well(format!("{} writes wait for the ledger{since}, {} bytes", report.items, report.bytes))
+    }
 }
 
 /// What a namespace holds.
@@ -54,43 +86,52 @@ pub struct Stats {
 impl MemoryManager {
     /// Asks every part whether it serves. Never an error: what fails is in the answer.
     pub async fn health_check(&self) -> Health {
-        let mut details = Vec::new();
-        let ledger = self.engine.ledger.check().await;
-        let ledger_serves = matches!(&ledger, Ok(report) if report.faults.is_empty());
-        details.push(HealthDetail {
-            part: "ledger".to_owned(),
-            healthy: ledger_serves,
-            kind: ledger.as_ref().err().map(Error::kind),
-            message: match ledger {
-                Ok(report) if report.faults.is_empty() => {
-                    format!("{} {}", report.backend, report.location).trim().to_owned()
-                }
-                Ok(report) => report.faults.join("; "),
-                Err(error) => error.to_string(),
-            },
-        });
-        let mut indexes_serve = true;
-        for detail in self.check_indexes().await {
-            indexes_serve &= detail.healthy;
-            details.push(detail);
-        }
+        let ledger = self.check_ledger().await;
+        let ledger_serves = ledger.healthy;
+        let mut details = vec![ledger];
+        details.extend(self.check_indexes().await);
+        let semantic = details.iter().all(|detail| detail.healthy);
         details.push(self.check_embedder().await);
+        if let Some(reranker) = &self.engine.reranker {
+            details.push(self.check_reranker(reranker.as_ref()).await);
+        }
         details.push(self.check_outbox().await);
-        Health { semantic: ledger_serves && indexes_serve, episodic: ledger_serves, working: ledger_serves, details }
+        details.extend(self.check_spool().await);
+        Health { semantic, episodic: ledger_serves, working: ledger_serves, details }
+    }
+
+    /// A part's line, with since when it does not serve.
+    fn detail(&self, part: &str, found: Found) -> HealthDetail {
+        let part = part.to_owned();
+        match found {
+            Found::Well(message) => HealthDetail { part, healthy: true, message, kind: None },
+            Found::Faulty(kind, why) => {
+                let since = self.engine.outage(&part).map(|outage| format!(" (since {})", outage.since));
+                let message = format!("{why}{}", since.unwrap_or_default());
+                HealthDetail { part, healthy: false, message, kind }
+            }
+        }
+    }
+
+    async fn check_ledger(&self) -> HealthDetail {
+        let found = match self.engine.noted(LEDGER, self.engine.ledger.check().await) {
+            Ok(report) if report.faults.is_empty() => {
+                Found::Well(format!("{} {}", report.backend, report.location).trim().to_owned())
+            }
+            Ok(report) => Found::Faulty(None, report.faults.join("; ")),
+            Err(error) => Found::from(&error),
+        };
+        self.detail(LEDGER, found)
     }
 
     async fn check_indexes(&self) -> Vec<HealthDetail> {
         let synced = self.engine.sync(&self.namespace).await;
         let mut details = Vec::new();
-        for index in &self.engine.indexes {
+        for placed in &self.engine.indexes {
+            let index = placed.index.as_ref();
             let behind = match &synced {
                 Err(error) => Some(error),
                 Ok(behind) => behind.iter().find(|behind| behind.index == index.name()).map(|behind| &behind.why),
-            };
-            let (kind, faults) = match (behind, index.check(&self.namespace).await) {
-                (Some(error), _) => (Some(error.kind()), vec![error.to_string()]),
-                (None, Err(error)) => (Some(error.kind()), vec![error.to_string()]),
-                (None, Ok(report)) => (None, report.faults),
             };
             let offers = index.capabilities();
             let offered = match (offers.dense, offers.lexical) {
@@ -99,39 +140,68 @@ impl MemoryManager {
                 (Offer::No, Offer::Yes) => "lexical search",
                 (Offer::No, Offer::No) => "no search",
             };
-            let healthy = faults.is_empty();
-            let message = if healthy { offered.to_owned() } else { faults.join("; ") };
-            details.push(HealthDetail { part: format!("index:{}", index.name()), healthy, message, kind });
+            let found = match (behind, index.check(&self.namespace).await) {
+                (Some(error), _) => Found::from(error),
+                (None, Err(error)) => Found::from(&error),
+                (None, Ok(report)) if report.faults.is_empty() => Found::Well(offered.to_owned()),
+                (None, Ok(report)) => Found::Faulty(None, report.faults.join("; ")),
+            };
+            details.push(self.detail(&part(index), found));
         }
         details
     }
 
     async fn check_embedder(&self) -> HealthDetail {
-        let (kind, message) = match self.engine.embedder.model() {
-            None => (None, "none: retrieval is by words".to_owned()),
-            Some(model) => match self.engine.embed(Purpose::Query, &["health check"]).await {
-                Ok(_) => match self.engine.check_model(&self.namespace).await {
-                    Ok(()) => (None, model.to_string()),
-                    Err(error) => (Some(error.kind()), error.to_string()),
-                },
-                Err(error) => (Some(error.kind()), format!("{model}: {error}; records are kept and embedded later")),
-            },
+        let Some(model) = self.engine.embedder.model() else {
+            return self.detail("embedder", Found::Well("none: retrieval is by words".to_owned()));
         };
-        HealthDetail { part: "embedder".to_owned(), healthy: kind.is_none(), message, kind }
+        let found = match self.engine.embed(Purpose::Query, &["health check"]).await {
+            // While the ledger is away, nobody knows which model it holds; its own line says so.
+            Ok(_) => match self.engine.check_model(&self.namespace).await {
+                Err(error) if !is_away(&error) => Found::from(&error),
+                _ => Found::Well(model.to_string()),
+            },
+            Err(error) => {
+                let why = format!("{model}: {error}; records are kept and embedded later");
+                Found::Faulty(Some(error.kind()), why)
+            }
+        };
+        self.detail("embedder", found)
+    }
+
+    async fn check_reranker(&self, reranker: &dyn Reranker) -> HealthDetail {
+        let found = match self.engine.noted("reranker", reranker.rerank("health", &["health check"]).await) {
+            Ok(_) => Found::Well("answers".to_owned()),
+            Err(error) => Found::Faulty(Some(error.kind()), format!("{error}; retrieval goes on without it")),
+        };
+        self.detail("reranker", found)
     }
 
     async fn check_outbox(&self) -> HealthDetail {
-        let part = "outbox".to_owned();
-        match self.engine.ledger.report(&self.namespace).await {
-            Ok(report) if report.outbox == 0 => {
-                HealthDetail { part, healthy: true, message: "empty".to_owned(), kind: None }
-            }
+        let found = match self.engine.ledger.report(&self.namespace).await {
+            Ok(report) if report.outbox == 0 => Found::Well("empty".to_owned()),
             Ok(report) => {
                 let since = report.outbox_since.map(|since| format!(" since {since}")).unwrap_or_default();
-                HealthDetail { part, healthy: true, message: format!("{} pending{since}", report.outbox), kind: None }
+                Found::Well(format!("{} pending{since}", report.outbox))
             }
-            Err(error) => HealthDetail { part, healthy: false, message: error.to_string(), kind: Some(error.kind()) },
-        }
+            Err(error) => Found::from(&error),
+        };
+        self.detail("outbox", found)
+    }
+
+    /// Where there is a spool: what waits in it, of all namespaces.
+    async fn check_spool(&self) -> Option<HealthDetail> {
+        let report = match self.engine.spool.as_ref()?.get().await {
+            Ok(spool) => spool.report().await,
+            Err(error) => Err(error),
+        };
+        let found = match self.engine.noted(SPOOL, report) {
+            Err(error) => {
+                Found::Faulty(Some(error.kind()), format!("{error}; writes are refused while the ledger is away"))
+            }
+            Ok(report) => spool_found(&report),
+        };
+        Some(self.detail(SPOOL, found))
     }
 
     /// Counts what the namespace holds.
@@ -142,8 +212,8 @@ impl MemoryManager {
         self.engine.sync_all(&self.namespace).await?;
         let ledger = self.engine.ledger.report(&self.namespace).await?;
         let mut indexes = Vec::new();
-        for index in &self.engine.indexes {
-            indexes.push((index.name(), index.check(&self.namespace).await?));
+        for placed in &self.engine.indexes {
+            indexes.push((placed.index.name(), placed.index.check(&self.namespace).await?));
         }
         Ok(Stats { ledger, indexes, model: self.engine.embedder.model().map(ToString::to_string) })
     }

@@ -29,7 +29,7 @@ impl MemoryManager {
         degraded: &mut Vec<String>,
     ) -> Result<(Vec<Hit>, usize)> {
         let depth = if self.engine.reranker.is_some() { RERANKED } else { SPREAD };
-        let (mut hits, stale) = self.hydrate(candidates, scene, query.shown, limit.saturating_mul(depth)).await?;
+        let (mut hits, stale) = self.hydrate(candidates, scene, query, limit.saturating_mul(depth)).await?;
         self.rerank(&query.text, &mut hits, limit, degraded).await;
         spread(&mut hits, limit);
         hits.truncate(limit);
@@ -42,7 +42,7 @@ impl MemoryManager {
         &self,
         candidates: Vec<Candidate>,
         scene: &Scene,
-        shown: Shown,
+        query: &Query,
         wanted: usize,
     ) -> Result<(Vec<Hit>, usize)> {
         let (mut hits, mut stale): (Vec<Hit>, usize) = (Vec::new(), 0);
@@ -54,8 +54,12 @@ impl MemoryManager {
             let chunk: Vec<Candidate> = waiting.by_ref().take(wanted.max(16)).collect();
             let records = self.records_of(&chunk, scene).await?;
             for (candidate, record) in chunk.into_iter().zip(records) {
+                // An index may be behind, coarse, or wrong: what is shown is decided here.
                 let current = record.filter(|record| {
-                    record.version == candidate.version && (shown == Shown::All || record.is_live(scene.now))
+                    record.version == candidate.version
+                        && (query.shown == Shown::All || record.is_live(scene.now))
+                        && (query.user_id.is_none() || record.user_id == query.user_id)
+                        && query.filter.matches(record)
                 });
                 match current {
                     None => stale += 1,

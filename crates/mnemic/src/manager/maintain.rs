@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use mnemic_core::{
     Error, ErrorKind, Filter, PageRequest, RecordId, Result, StoredRecord, Version,
-    ports::{Embeddings, Index, Read},
+    ports::{Embeddings, Index, Offer, Read},
 };
 
 use super::MemoryManager;
@@ -33,8 +33,8 @@ impl MemoryManager {
         }
         self.engine.sync_all(&self.namespace).await?;
         let truth = self.truth().await?;
-        for index in &self.engine.indexes {
-            self.compare(index.as_ref(), &truth, &mut faults).await?;
+        for placed in &self.engine.indexes {
+            self.compare(placed.index.as_ref(), &truth, &mut faults).await?;
         }
         Ok(VerifyReport { records: truth.len(), faults })
     }
@@ -55,7 +55,12 @@ impl MemoryManager {
         truth: &BTreeMap<RecordId, (Version, bool)>,
         faults: &mut Vec<String>,
     ) -> Result<()> {
+        let offers = index.capabilities();
         let mut missing = truth.clone();
+        if offers.lexical == Offer::No {
+            // Dense search alone has no use for a record without an embedding.
+            missing.retain(|_, (_, embedded)| *embedded);
+        }
         let mut told = 0;
         let mut tell = |fault: String| {
             told += 1;
@@ -63,7 +68,7 @@ impl MemoryManager {
                 faults.push(fault);
             }
         };
-        let dense = index.capabilities().dense == mnemic_core::ports::Offer::Yes;
+        let dense = offers.dense == Offer::Yes;
         let mut page = PageRequest::largest();
         loop {
             let found = index.ids(&self.namespace, &page).await?;

@@ -17,7 +17,9 @@ mod write;
 
 use std::{path::Path, sync::Arc};
 
-use mnemic_core::{AuditEvent, EventId, Namespace, Object, RecordId, Result, ThreadId, Timestamp, Value};
+use mnemic_core::{
+    AuditEvent, Error, ErrorKind, EventId, Namespace, Object, RecordId, Result, ThreadId, Timestamp, Value,
+};
 
 pub use audit::AuditReport;
 pub use consolidate::{Consolidation, ConsolidationReport, Trial};
@@ -29,7 +31,11 @@ pub use query::{LegOutcome, LegReport, Mode, Query, Retrieval, Shown};
 pub use undo::{Rollback, Undone};
 pub use write::{Dedupe, RecordOutcome, WriteOptions, WriteReport, WrittenEvent, WrittenRecord};
 
-use crate::{Builder, engine::Engine};
+use crate::{
+    Builder,
+    config::{self, Flags, Inputs, Settings},
+    engine::Engine,
+};
 
 /// A memory, bound to one namespace. Cheap to clone; clones share everything.
 ///
@@ -61,6 +67,35 @@ impl MemoryManager {
     /// `InvalidConfig` for a directory that holds something else or a newer format, `Denied` or `Unavailable` if it cannot be used.
     pub fn embedded(directory: impl AsRef<Path>) -> Result<Self> {
         Builder::embedded(directory)?.build(Namespace::new("default")?)
+    }
+
+    /// The production mode, by the environment: `POSTGRES_DSN`, and the index, embedder and keys that are set. No server is asked for
+    /// anything before the first call; within a Tokio runtime, work that is left is done in the background.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with one line for each fault of the settings.
+    pub fn production(namespace: Option<Namespace>) -> Result<Self> {
+        let settings = Self::settings(Some("production"))?;
+        let namespace = namespace.unwrap_or_else(|| settings.namespace.value.clone());
+        Builder::from_settings(&settings)?.build(namespace)
+    }
+
+    /// What the environment asks for: by `MNEMIC_PROFILE`, else by `ENV`, else the embedded mode in the usual directory.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with one line for each fault of the settings, and what opening the directory gives.
+    pub fn from_env() -> Result<Self> {
+        let settings = Self::settings(None)?;
+        let namespace = settings.namespace.value.clone();
+        Builder::from_settings(&settings)?.build(namespace)
+    }
+
+    fn settings(profile: Option<&str>) -> Result<Settings> {
+        let flags = Flags { profile: profile.map(str::to_owned), ..Flags::default() };
+        let here = std::env::current_dir().map_err(|error| {
+            Error::new(ErrorKind::InvalidConfig, "the working directory cannot be read").with_source(error)
+        })?;
+        config::load(&Inputs { flags: &flags, environment: &|name| std::env::var_os(name), working_directory: &here })
     }
 
     /// The namespace that every call of this handle is confined to.

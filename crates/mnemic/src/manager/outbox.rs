@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mnemic_core::{
-    Batch, EmbeddingWrite, MemoryRecord, OutboxItem, RecordId, Result, Task,
+    Batch, Embedding, EmbeddingWrite, ErrorKind, MemoryRecord, OutboxItem, RecordId, Result, Task,
     ports::{Purpose, Read},
 };
 
@@ -13,11 +13,13 @@ use super::MemoryManager;
 const DRAIN_PAGE: usize = 256;
 
 impl MemoryManager {
-    /// Makes pending embeddings until none is left, and answers how many were made. Safe to call at any time, by anybody.
+    /// Replays what waits in the spool, then makes pending embeddings until none is left, and answers how many were made. Safe to
+    /// call at any time, by anybody.
     ///
     /// # Errors
     /// What the embedder or the ledger gives; what was finished before stays finished.
     pub async fn drain(&self) -> Result<usize> {
+        self.engine.replay().await?;
         let mut made = 0;
         loop {
             let items = self.engine.ledger.outbox(&self.namespace, DRAIN_PAGE).await?;
@@ -39,19 +41,41 @@ impl MemoryManager {
             .iter()
             .filter_map(|item| records.get(&item.record_id).filter(|record| record.version == item.version))
             .collect();
-        let texts: Vec<&str> = current.iter().map(|record| record.text.as_str()).collect();
-        let embeddings = self.engine.embed(Purpose::Document, &texts).await?;
         let mut batch = Batch::new(self.now());
-        for (record, embedding) in current.iter().zip(embeddings) {
-            if let Some(embedding) = embedding {
-                batch.embeddings.push(EmbeddingWrite { id: record.id.clone(), version: record.version, embedding });
-            }
-        }
+        self.embed_each(&current, &mut batch.embeddings).await?;
         batch.settle = items.iter().map(|item| item.id).collect();
-        let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
+        let receipt = self.engine.commit_now(&self.namespace, batch).await?;
         for behind in self.engine.sync(&self.namespace).await? {
             tracing::warn!(index = behind.index, error = %behind.why, "an index is behind and catches up later");
+            self.engine.note_pending(&self.namespace);
         }
         Ok(receipt.embeddings.into_iter().filter(|taken| *taken).count())
+    }
+
+    /// Embeds records. A text that the embedder refuses for good is left without an embedding, found by words, and does not keep the
+    /// others from theirs: the part that holds it is halved until it stands alone.
+    async fn embed_each(&self, records: &[&MemoryRecord], made: &mut Vec<EmbeddingWrite>) -> Result<()> {
+        let mut parts = vec![records];
+        while let Some(part) = parts.pop() {
+            let texts: Vec<&str> = part.iter().map(|record| record.text.as_str()).collect();
+            match self.engine.embed(Purpose::Document, &texts).await {
+                Ok(embeddings) => {
+                    let write = |(record, embedding): (&&MemoryRecord, Option<Embedding>)| {
+                        let (id, version) = (record.id.clone(), record.version);
+                        Some(EmbeddingWrite { id, version, embedding: embedding? })
+                    };
+                    made.extend(part.iter().zip(embeddings).filter_map(write));
+                }
+                Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
+                Err(error) => match (part, part.split_at(part.len() / 2)) {
+                    ([], _) => {}
+                    ([alone], _) => {
+                        tracing::error!(namespace = %self.namespace, version = %alone.version, %error, "a text cannot be embedded and is found by words only");
+                    }
+                    (_, (left, right)) => parts.extend([right, left]),
+                },
+            }
+        }
+        Ok(())
     }
 }

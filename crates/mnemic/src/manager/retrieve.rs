@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use mnemic_core::{
     ChangeSeq, Comparison, Embedding, Error, ErrorKind, Field, Filter, Leg, MemoryRecord, Operand, PageRequest,
-    RecordId, Result, StoredRecord, Timestamp,
+    RecordId, Result, Retry, StoredRecord, Timestamp,
     ids::check_text,
     limits,
     policy::fusion::{Candidate, LegList, fuse},
@@ -12,22 +12,26 @@ use mnemic_core::{
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
-use crate::engine::Behind;
+use crate::engine::{FreshView, LEDGER, Standing, is_away, part};
 
 use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, read::not_expired};
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 200;
 
+/// An index that a retrieval searches, and how it stands.
+struct Seat {
+    index: Arc<dyn Index>,
+    standing: Standing,
+}
+
 /// Where a retrieval looks: the memory as it is, or a copy of it as it was.
 pub(super) struct Scene {
-    dense: Option<Arc<dyn Index>>,
-    lexical: Option<Arc<dyn Index>>,
+    dense: Option<Seat>,
+    lexical: Option<Seat>,
     /// Records of a past, by id; `None` looks them up in the ledger.
     pub(super) past: Option<HashMap<RecordId, MemoryRecord>>,
     pub(super) now: Timestamp,
-    /// Indexes that do not hold everything; what they would find is not the whole answer.
-    behind: Vec<Behind>,
     /// Why it may show less than there is.
     degraded: Vec<String>,
 }
@@ -48,21 +52,21 @@ impl MemoryManager {
         query.filter.check()?;
         let filter = Self::whole_filter(query, scene.now);
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
-        let (dense, lexical) = self.search(query, &scene, &filter, depth).await;
         let mut degraded: Vec<String> = scene.degraded.clone();
         let mut lists: Vec<(Leg, Vec<IndexHit>)> = Vec::new();
         let (mut legs, mut failed) = (Vec::new(), false);
-        for (report, hits) in [dense, lexical] {
+        for (report, searched) in self.search(query, &scene, &filter, depth).await {
             if let LegOutcome::Failed(reason) = &report.outcome {
                 degraded.push(format!("{} search failed: {reason}", report.leg));
                 failed = true;
             }
-            lists.push((report.leg, hits));
+            degraded.extend(searched.lag.map(|lag| format!("{} search: {lag}", report.leg)));
+            lists.push((report.leg, searched.hits));
             legs.push(report);
         }
         let any_ran = legs.iter().any(|report| matches!(report.outcome, LegOutcome::Ran { .. }));
-        if !any_ran && failed {
-            return Err(Error::new(ErrorKind::Unavailable, degraded.join("; ")));
+        if !any_ran && failed && lists.iter().all(|(_, hits)| hits.is_empty()) {
+            return Err(Error::new(ErrorKind::Unavailable, degraded.join("; ")).with_retry(Retry::Soon));
         }
         if !any_ran {
             let skipped = legs.iter().filter_map(|report| match &report.outcome {
@@ -95,16 +99,68 @@ impl MemoryManager {
         Ok(limit)
     }
 
+    /// Memory as it is. While the ledger is away, what waits for it on this machine, and the answer says so.
     async fn present(&self) -> Result<Scene> {
-        let behind = self.engine.sync(&self.namespace).await?;
-        Ok(Scene {
-            dense: self.engine.index_for(|index| index.capabilities().dense).cloned(),
-            lexical: self.engine.index_for(|index| index.capabilities().lexical).cloned(),
-            past: None,
-            behind,
-            now: self.now(),
-            degraded: Vec::new(),
-        })
+        match self.seats().await {
+            Ok((dense, lexical)) => {
+                let waiting = self.engine.spooled().await;
+                let degraded = if waiting == 0 {
+                    Vec::new()
+                } else {
+                    self.engine.work.notify_one();
+                    vec![format!("writes that wait for the ledger are not found yet: {waiting} in all namespaces")]
+                };
+                Ok(Scene { dense, lexical, past: None, now: self.now(), degraded })
+            }
+            Err(error) if is_away(&error) && self.engine.spooled().await > 0 => {
+                self.engine.note_down(LEDGER, &error);
+                self.spooled_scene(&error).await
+            }
+            Err(error) => {
+                self.engine.note_down(LEDGER, &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn seats(&self) -> Result<(Option<Seat>, Option<Seat>)> {
+        let engine = &self.engine;
+        let dense = engine.index_for(|index| index.capabilities().dense);
+        let lexical = engine.index_for(|index| index.capabilities().lexical);
+        if dense == lexical {
+            let Some(seat) = self.seat(dense).await? else { return Ok((None, None)) };
+            // One index serves both ways and is brought up to date once.
+            let other = Seat { index: Arc::clone(&seat.index), standing: seat.standing.clone() };
+            return Ok((Some(seat), Some(other)));
+        }
+        tokio::try_join!(self.seat(dense), self.seat(lexical))
+    }
+
+    async fn seat(&self, place: Option<usize>) -> Result<Option<Seat>> {
+        let Some((place, placed)) = place.and_then(|place| Some((place, self.engine.indexes.get(place)?))) else {
+            return Ok(None);
+        };
+        let standing = self.engine.standing(&self.namespace, place).await?;
+        Ok(Some(Seat { index: Arc::clone(&placed.index), standing }))
+    }
+
+    /// What waits in the spool, as a memory of its own.
+    async fn spooled_scene(&self, why: &Error) -> Result<Scene> {
+        let index: Arc<dyn Index> = Arc::new(LocalIndex::new(LocalIndexConfig::default())?);
+        let waiting = self.engine.spooled_records(&self.namespace).await?;
+        let ours = |embedding: &Embedding| Some(embedding.model()) == self.engine.embedder.model();
+        index.prepare(&self.namespace, self.engine.embedder.model()).await?;
+        let degraded =
+            vec![format!("{why}; only what waits for the ledger on this machine is shown: {} records", waiting.len())];
+        let mut records = HashMap::with_capacity(waiting.len());
+        let mut changes = Vec::with_capacity(waiting.len());
+        for (record, embedding) in waiting {
+            records.insert(record.id.clone(), record.clone());
+            let stored = StoredRecord { record, embedding: embedding.filter(ours) };
+            changes.push(IndexChange { seq: ChangeSeq(1), id: stored.record.id.clone(), record: Some(stored) });
+        }
+        index.apply(&self.namespace, &changes, ChangeSeq(0)).await?;
+        Ok(Scene::alone(index, records, self.now(), degraded))
     }
 
     /// Memory as it stood, indexed for this one retrieval: exact on every backend, since indexes hold the present only.
@@ -139,8 +195,7 @@ impl MemoryManager {
             page = page.after(found.next);
         }
         degraded.dedup();
-        let (dense, lexical) = (Some(Arc::clone(&index)), Some(index));
-        Ok(Scene { dense, lexical, past: Some(records), behind: Vec::new(), now: instant, degraded })
+        Ok(Scene::alone(index, records, instant, degraded))
     }
 
     fn whole_filter(query: &Query, now: Timestamp) -> Filter {
@@ -154,69 +209,58 @@ impl MemoryManager {
         }
     }
 
-    async fn search(
-        &self,
-        query: &Query,
-        scene: &Scene,
-        filter: &Filter,
-        depth: usize,
-    ) -> ((LegReport, Vec<IndexHit>), (LegReport, Vec<IndexHit>)) {
+    /// Both ways of searching at once, and how long each took.
+    async fn search(&self, query: &Query, scene: &Scene, filter: &Filter, depth: usize) -> [(LegReport, Searched); 2] {
         let dense = async {
             let started = Instant::now();
-            let (index, answer) = self.search_dense(query, scene, filter, depth).await;
-            leg(Leg::Dense, index, answer, started)
+            leg(Leg::Dense, self.search_dense(query, scene, filter, depth).await, started)
         };
         let lexical = async {
             let started = Instant::now();
-            let (index, answer) = self.search_text(query, scene, filter, depth).await;
-            leg(Leg::Lexical, index, answer, started)
+            leg(Leg::Lexical, self.search_text(query, scene, filter, depth).await, started)
         };
-        tokio::join!(dense, lexical)
+        let (dense, lexical) = tokio::join!(dense, lexical);
+        [dense, lexical]
     }
 
-    async fn search_text(
-        &self,
-        query: &Query,
-        scene: &Scene,
-        filter: &Filter,
-        depth: usize,
-    ) -> (&'static str, Result<Vec<IndexHit>, Skip>) {
-        let Some(index) = &scene.lexical else { return ("", Err(Skip::Because("no index offers it".to_owned()))) };
-        let name = index.name();
+    async fn search_text(&self, query: &Query, scene: &Scene, filter: &Filter, depth: usize) -> Searched {
+        let Some(seat) = &scene.lexical else { return Searched::skipped("", "no index offers it") };
+        let name = seat.index.name();
         if query.mode == Mode::Dense {
-            return (name, Err(Skip::Because("dense mode".to_owned())));
+            return Searched::skipped(name, "dense mode");
         }
-        if let Err(behind) = scene.current(name) {
-            return (name, Err(behind));
-        }
-        (name, index.search_text(&self.namespace, &query.text, filter, depth).await.map_err(Skip::failed))
+        let (namespace, text) = (&self.namespace, query.text.as_str());
+        let shown = async || {
+            self.engine.noted(&part(seat.index.as_ref()), seat.index.search_text(namespace, text, filter, depth).await)
+        };
+        let fresh = async |view: &FreshView| view.search_text(namespace, text, filter, depth).await;
+        seat.search(shown, fresh, depth).await
     }
 
-    async fn search_dense(
-        &self,
-        query: &Query,
-        scene: &Scene,
-        filter: &Filter,
-        depth: usize,
-    ) -> (&'static str, Result<Vec<IndexHit>, Skip>) {
-        let Some(index) = &scene.dense else { return ("", Err(Skip::Because("no index offers it".to_owned()))) };
-        let name = index.name();
+    async fn search_dense(&self, query: &Query, scene: &Scene, filter: &Filter, depth: usize) -> Searched {
+        let Some(seat) = &scene.dense else { return Searched::skipped("", "no index offers it") };
+        let name = seat.index.name();
         if query.mode == Mode::Lexical {
-            return (name, Err(Skip::Because("lexical mode".to_owned())));
+            return Searched::skipped(name, "lexical mode");
         }
         if self.engine.embedder.model().is_none() {
-            return (name, Err(Skip::Because("no embedding model".to_owned())));
+            return Searched::skipped(name, "no embedding model");
         }
-        if let Err(behind) = scene.current(name) {
-            return (name, Err(behind));
+        if let Standing::Refused(why) = &seat.standing {
+            return Searched::failed(name, why.clone());
         }
-        match self.embed_query(&query.text).await {
-            Ok(Some(vector)) => {
-                (name, index.search_dense(&self.namespace, &vector, filter, depth).await.map_err(Skip::failed))
-            }
-            Ok(None) => (name, Err(Skip::Because("the embedding model cannot represent the query".to_owned()))),
-            Err(error) => (name, Err(Skip::failed(error))),
-        }
+        let vector = match self.embed_query(&query.text).await {
+            Ok(Some(vector)) => vector,
+            Ok(None) => return Searched::skipped(name, "the embedding model cannot represent the query"),
+            Err(error) => return Searched::failed(name, error.to_string()),
+        };
+        let namespace = &self.namespace;
+        let shown = async || {
+            self.engine
+                .noted(&part(seat.index.as_ref()), seat.index.search_dense(namespace, &vector, filter, depth).await)
+        };
+        let fresh = async |view: &FreshView| view.search_dense(namespace, &vector, filter, depth).await;
+        seat.search(shown, fresh, depth).await
     }
 
     async fn embed_query(&self, text: &str) -> Result<Option<Embedding>> {
@@ -241,41 +285,79 @@ impl MemoryManager {
     }
 }
 
-/// Why a leg brings nothing.
-enum Skip {
-    Because(String),
-    Failed(String),
+/// What one way of searching brought.
+struct Searched {
+    index: &'static str,
+    outcome: LegOutcome,
+    hits: Vec<IndexHit>,
+    /// Why it may be less than there is.
+    lag: Option<String>,
 }
 
-impl Skip {
-    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-    fn failed(error: Error) -> Self {
-        Self::Failed(error.to_string())
+impl Searched {
+    fn skipped(index: &'static str, reason: &str) -> Self {
+        Self { index, outcome: LegOutcome::Skipped(reason.to_owned()), hits: Vec::new(), lag: None }
+    }
+
+    fn failed(index: &'static str, reason: String) -> Self {
+        Self { index, outcome: LegOutcome::Failed(reason), hits: Vec::new(), lag: None }
+    }
+}
+
+impl Seat {
+    /// Searches the index and, beside it, what it does not show yet.
+    async fn search(
+        &self,
+        shown: impl AsyncFnOnce() -> Result<Vec<IndexHit>>,
+        fresh: impl AsyncFnOnce(&FreshView) -> Result<Vec<IndexHit>>,
+        depth: usize,
+    ) -> Searched {
+        let index = self.index.name();
+        let lag = match &self.standing {
+            Standing::Refused(why) => return Searched::failed(index, why.clone()),
+            Standing::Lags(why) => Some(why.clone()),
+            Standing::Current | Standing::Fresh(_) => None,
+        };
+        let answer = shown().await;
+        let (shown, failure) = match answer {
+            Ok(hits) => (hits, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let hits = match &self.standing {
+            Standing::Fresh(view) => match fresh(view).await {
+                Ok(fresh) => view.merge(shown, fresh, depth),
+                Err(error) => return Searched { lag: Some(error.to_string()), ..Searched::ran(index, shown, failure) },
+            },
+            _ => shown,
+        };
+        Searched { lag, ..Searched::ran(index, hits, failure) }
+    }
+}
+
+impl Searched {
+    /// What was searched on this machine counts also where the server failed.
+    fn ran(index: &'static str, hits: Vec<IndexHit>, failure: Option<String>) -> Self {
+        let outcome = failure.map_or(LegOutcome::Ran { found: hits.len() }, LegOutcome::Failed);
+        Self { index, outcome, hits, lag: None }
     }
 }
 
 impl Scene {
-    /// Refuses an index that is behind: what it would find might be a part of the answer, or gone.
-    fn current(&self, index: &str) -> Result<(), Skip> {
-        match self.behind.iter().find(|behind| behind.index == index) {
-            Some(behind) => Err(Skip::Failed(format!("index {index} is behind: {}", behind.why))),
-            None => Ok(()),
-        }
+    /// Records with an index of their own.
+    fn alone(
+        index: Arc<dyn Index>,
+        records: HashMap<RecordId, MemoryRecord>,
+        now: Timestamp,
+        degraded: Vec<String>,
+    ) -> Self {
+        let seat = |index: Arc<dyn Index>| Some(Seat { index, standing: Standing::Current });
+        Self { dense: seat(Arc::clone(&index)), lexical: seat(index), past: Some(records), now, degraded }
     }
 }
 
-fn leg(
-    leg: Leg,
-    index: &'static str,
-    answer: Result<Vec<IndexHit>, Skip>,
-    started: Instant,
-) -> (LegReport, Vec<IndexHit>) {
-    let (outcome, hits) = match answer {
-        Ok(hits) => (LegOutcome::Ran { found: hits.len() }, hits),
-        Err(Skip::Because(reason)) => (LegOutcome::Skipped(reason), Vec::new()),
-        Err(Skip::Failed(reason)) => (LegOutcome::Failed(reason), Vec::new()),
-    };
-    (LegReport { leg, index, outcome, took: started.elapsed() }, hits)
+fn leg(leg: Leg, searched: Searched, started: Instant) -> (LegReport, Searched) {
+    let report = LegReport { leg, index: searched.index, outcome: searched.outcome.clone(), took: started.elapsed() };
+    (report, searched)
 }
 
 /// The filter form of [`MemoryRecord::is_live`], so that hidden records do not crowd out visible ones.

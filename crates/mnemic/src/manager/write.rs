@@ -14,7 +14,11 @@ use mnemic_core::{
 };
 
 use super::MemoryManager;
-use crate::{NewEvent, NewRecord, wire};
+use crate::{
+    NewEvent, NewRecord,
+    engine::{Kept, LEDGER, is_away},
+    wire,
+};
 
 /// Keys of Mnemic itself begin like this.
 const RESERVED_KEY_PREFIX: &str = "mnemic.";
@@ -45,6 +49,8 @@ pub enum RecordOutcome {
     Indexed,
     /// Kept and found by words; its embedding or a remote index follows.
     Pending,
+    /// Kept on this machine while the ledger cannot be reached, and committed later in order. Its version is 0 until then.
+    Spooled,
 }
 
 /// One written record.
@@ -125,13 +131,20 @@ impl MemoryManager {
     /// `InvalidInput` naming the field, `Conflict` if another event has this id.
     pub async fn log_audit(&self, event: NewEvent) -> Result<(EventId, Appended)> {
         let now = self.now();
-        let event = Self::accept_event(self.timed(event).await?, now)?;
+        let event = self.timed(event).await?;
+        let untimed = self.engine.spool.is_some() && event.event_id.is_some() && event.timestamp.is_none();
+        let event = Self::accept_event(event, now)?;
         let event_id = event.event_id.clone();
         let mut batch = Batch::new(now);
         batch.events.push(event);
-        let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
-        let appended = receipt.events.first().copied().ok_or_else(|| Error::bug("a commit lost its event"))?;
-        Ok((event_id, appended))
+        if untimed {
+            batch.idempotency = Some(Self::once_for(&event_id, batch.events.first())?);
+        }
+        let appended = match self.engine.commit(&self.namespace, batch).await? {
+            Kept::Committed(receipt) => receipt.events.first().copied(),
+            Kept::Spooled => Some(SPOOLED),
+        };
+        Ok((event_id, appended.ok_or_else(|| Error::bug("a commit lost its event"))?))
     }
 
     /// Appends an event and keeps the records that the reflection policy makes of it, in one commit. The same event again
@@ -169,8 +182,8 @@ impl MemoryManager {
     /// A draft without a time that repeats a stored event means that event, at its time.
     async fn timed(&self, mut event: NewEvent) -> Result<NewEvent> {
         if let (Some(id), None) = (&event.event_id, event.timestamp) {
-            let stored = self.stored_event(id).await?.and_then(|entry| entry.event);
-            event.timestamp = stored.map(|stored| stored.timestamp);
+            let stored = self.known(self.stored_event(id).await)?;
+            event.timestamp = stored.flatten().and_then(|entry| entry.event).map(|stored| stored.timestamp);
         }
         Ok(event)
     }
@@ -197,7 +210,7 @@ impl MemoryManager {
 
     /// The answer for an event that was written before, with the records that still exist.
     async fn seen_event(&self, event: &AuditEvent) -> Result<Option<WrittenEvent>> {
-        let Some(entry) = self.stored_event(&event.event_id).await? else { return Ok(None) };
+        let Some(entry) = self.known(self.stored_event(&event.event_id).await)?.flatten() else { return Ok(None) };
         if entry.event.as_ref().is_some_and(|stored| stored != event) {
             let message = format!(
                 "event_id: expected a new id or the same event, found another event with id {}",
@@ -239,8 +252,30 @@ impl MemoryManager {
         Ok(true)
     }
 
+    /// What the ledger said, or nothing where it is away and the write can wait for it.
+    fn known<T>(&self, answer: Result<T>) -> Result<Option<T>> {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if self.engine.spool.is_some() && is_away(&error) => {
+                self.engine.note_down(LEDGER, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a repetition of an event that named no time the same request, also where the ledger cannot be asked for the first's.
+    fn once_for(event_id: &EventId, event: Option<&AuditEvent>) -> Result<Idempotency> {
+        let mut object = event.map(audit::event_object).unwrap_or_default();
+        object.remove("timestamp");
+        let mut canonical = String::new();
+        write_canonical_object(&object, &mut canonical);
+        let key = format!("{RESERVED_KEY_PREFIX}log.{}", audit::digest(event_id.as_str().as_bytes()));
+        Idempotency::new(key, audit::digest(canonical.as_bytes()))
+    }
+
     async fn prepare_writes(&self, drafts: Vec<NewRecord>, dedupe: Dedupe, now: Timestamp) -> Result<Prepared> {
-        self.engine.check_model(&self.namespace).await?;
+        self.known(self.engine.check_model(&self.namespace).await)?;
         let mut writes = Vec::with_capacity(drafts.len());
         let mut seen: HashMap<RecordId, usize> = HashMap::with_capacity(drafts.len());
         for (i, draft) in drafts.into_iter().enumerate() {
@@ -303,7 +338,11 @@ impl MemoryManager {
     async fn commit_records(&self, mut batch: Batch, prepared: Prepared) -> Result<(WriteReport, Vec<Appended>)> {
         let Prepared { writes, mut warnings } = prepared;
         batch.writes.clone_from(&writes);
-        let receipt = self.engine.ledger.commit(&self.namespace, batch).await?;
+        let events = batch.events.len();
+        let receipt = match self.engine.commit(&self.namespace, batch).await? {
+            Kept::Committed(receipt) => receipt,
+            Kept::Spooled => return Ok((spooled_report(writes, warnings), vec![SPOOLED; events])),
+        };
         let known: Vec<(RecordId, Option<StoredRecord>)> =
             if receipt.replayed { Vec::new() } else { stored(&writes, &receipt.writes) };
         let committed = receipt.changes.filter(|_| !receipt.replayed);
@@ -315,6 +354,9 @@ impl MemoryManager {
             tracing::warn!(namespace = %self.namespace, warning, "it catches up later");
         }
         let whole = behind.is_empty();
+        if !whole || writes.iter().any(|write| !write.tasks.is_empty()) {
+            self.engine.note_pending(&self.namespace);
+        }
         warnings.extend(behind);
         // A kept answer tells what became of the records since.
         let waiting = if receipt.replayed { self.waiting().await? } else { BTreeSet::new() };
@@ -342,6 +384,20 @@ impl MemoryManager {
         let items = self.engine.ledger.outbox(&self.namespace, limits::BATCH).await?;
         Ok(items.into_iter().map(|item| item.record_id).collect())
     }
+}
+
+/// The place of an event that waits in the spool.
+const SPOOLED: Appended = Appended { sequence: mnemic_core::Sequence(0), outcome: mnemic_core::AppendOutcome::Spooled };
+
+fn spooled_report(writes: Vec<RecordWrite>, mut warnings: Vec<String>) -> WriteReport {
+    warnings.push("the ledger cannot be reached: the write is kept on this machine and committed later".to_owned());
+    let records = writes.into_iter().map(|write| WrittenRecord {
+        id: write.record.id,
+        version: Version::NONE,
+        created_at: write.record.created_at,
+        outcome: RecordOutcome::Spooled,
+    });
+    WriteReport { records: records.collect(), replayed: false, warnings }
 }
 
 /// What the ledger holds after a commit, from what it was given and what it answered.

@@ -1,9 +1,11 @@
 //! Puts a memory together from its parts, and the ready-made combinations. Not here: what the parts do together (`manager`).
 
+mod production;
+
 use std::{path::Path, sync::Arc};
 
 use mnemic_core::{
-    Error, ErrorKind, Namespace, Result,
+    Namespace, Result,
     policy::{
         fusion::Fusion,
         priors::Priors,
@@ -14,12 +16,15 @@ use mnemic_core::{
 };
 use mnemic_embedders::{NoneEmbedder, StaticEmbedder};
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
+use mnemic_layers::Cached;
 use mnemic_ledgers::{InMemoryLedger, SqliteConfig, SqliteLedger};
+use mnemic_spool::SpoolConfig;
+use production::Making;
 
 use crate::{
     MemoryManager,
-    config::{EmbedderChoice, Profile, Settings},
-    engine::{Embedded, Engine},
+    config::{Profile, Settings},
+    engine::{Embedded, Engine, LazySpool, Parts, Place, Placed, worker},
 };
 
 /// How much each way of searching counts, above 0.
@@ -62,12 +67,22 @@ impl Default for Policies {
 #[derive(Debug)]
 pub struct Builder {
     ledger: Arc<dyn Ledger>,
-    indexes: Vec<Arc<dyn Index>>,
+    indexes: Vec<Placed>,
     embedder: Arc<dyn Embedder>,
     reranker: Option<Arc<dyn Reranker>>,
     clock: Arc<dyn Clock>,
     policies: Policies,
     embedded: Option<Embedded>,
+    spool: Option<SpoolConfig>,
+    cache: Option<Arc<Cached<dyn Embedder>>>,
+    worker: Worker,
+}
+
+/// Whether work that is left is done in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worker {
+    No,
+    Yes,
 }
 
 impl Default for Builder {
@@ -80,6 +95,9 @@ impl Default for Builder {
             clock: Arc::new(SystemClock),
             policies: Policies::default(),
             embedded: None,
+            spool: None,
+            cache: None,
+            worker: Worker::No,
         }
     }
 }
@@ -96,34 +114,32 @@ impl Builder {
         let index = Arc::new(LocalIndex::new(config)?);
         Ok(Self {
             ledger: Arc::<SqliteLedger>::clone(&ledger),
-            indexes: vec![Arc::<LocalIndex>::clone(&index)],
+            indexes: vec![Placed { index: Arc::<LocalIndex>::clone(&index), place: Place::Near }],
             embedder: Arc::new(StaticEmbedder::new()?),
             embedded: Some(Embedded { ledger, index }),
             ..Self::default()
         })
     }
 
-    /// The parts that settings ask for.
+    /// The parts that settings ask for. Servers are not asked for anything yet.
     ///
     /// # Errors
-    /// `InvalidConfig` for a profile that is not built in, and what opening the directory gives.
+    /// `InvalidConfig` for settings that do not fit together, and what opening the directory or the spool gives.
     pub fn from_settings(settings: &Settings) -> Result<Self> {
-        let parts = match settings.profile.value {
+        let mut parts = match settings.profile.value {
             Profile::Dev => Self::default(),
             Profile::Embedded => Self::embedded(&settings.directory.value)?,
-            Profile::Production => {
-                let message = "profile: expected dev or embedded, since no server is supported yet, found production";
-                return Err(Error::new(ErrorKind::InvalidConfig, message).with_field("profile"));
+            Profile::Production => production::parts(settings)?,
+        };
+        parts = match production::embedder(settings)? {
+            Making::Here(embedder) => parts.embedder(embedder),
+            Making::There(cached) => {
+                parts.cache = Some(Arc::<Cached<dyn Embedder>>::clone(&cached));
+                parts.embedder(cached)
             }
         };
-        Ok(match settings.embedder.value {
-            EmbedderChoice::None => parts.embedder(Arc::new(NoneEmbedder)),
-            EmbedderChoice::Static => parts.embedder(Arc::new(StaticEmbedder::new()?)),
-            hosted @ (EmbedderChoice::Voyage | EmbedderChoice::Gemini | EmbedderChoice::OpenAi | EmbedderChoice::Tei) => {
-                let message = format!("embedder: expected none or static, since no server is supported yet, found {hosted}");
-                return Err(Error::new(ErrorKind::InvalidConfig, message).with_field("embedder"));
-            }
-        })
+        parts.reranker = production::reranker(settings)?;
+        Ok(parts)
     }
 
     /// Keeps what is true here.
@@ -135,9 +151,35 @@ impl Builder {
     }
 
     /// Searches here too. The first index that offers a way of searching serves it.
+    ///
+    /// It is taken for one on a server: a retrieval does not wait long for it to catch up, and finds what it does not show yet by
+    /// reading the newest changes from the ledger.
     #[must_use]
     pub fn index(mut self, index: Arc<dyn Index>) -> Self {
-        self.indexes.push(index);
+        self.indexes.push(Placed { index, place: Place::Far });
+        self
+    }
+
+    /// The same with the index in this process, which is always brought up to date before it is searched.
+    #[must_use]
+    pub fn local_index(mut self, index: LocalIndex) -> Self {
+        self.indexes.push(Placed { index: Arc::new(index), place: Place::Near });
+        self
+    }
+
+    /// Keeps writes here while the ledger cannot be reached, and replays them in order. Needs [`Self::in_background`] or calls of
+    /// [`MemoryManager::drain`] to be replayed.
+    #[must_use]
+    pub fn spool(mut self, spool: SpoolConfig) -> Self {
+        self.spool = Some(spool);
+        self
+    }
+
+    /// Does what is left to be done (the spool, pending embeddings, indexes that are behind) by itself, for as long as the memory
+    /// lives, where [`Self::build`] is called within a Tokio runtime.
+    #[must_use]
+    pub fn in_background(mut self) -> Self {
+        self.worker = Worker::Yes;
         self
     }
 
@@ -175,17 +217,24 @@ impl Builder {
     /// What making the local index gives, where none was named.
     pub fn build(mut self, namespace: Namespace) -> Result<MemoryManager> {
         if self.indexes.is_empty() {
-            self.indexes.push(Arc::new(LocalIndex::new(LocalIndexConfig::default())?));
+            self = self.local_index(LocalIndex::new(LocalIndexConfig::default())?);
         }
-        let engine = Engine::new(
-            self.ledger,
-            self.indexes,
-            self.embedder,
-            self.reranker,
-            self.clock,
-            (self.policies, self.embedded),
-        );
-        Ok(MemoryManager::new(Arc::new(engine), namespace))
+        let engine = Arc::new(Engine::new(Parts {
+            ledger: self.ledger,
+            indexes: self.indexes,
+            embedder: self.embedder,
+            reranker: self.reranker,
+            clock: self.clock,
+            policies: self.policies,
+            embedded: self.embedded,
+            spool: self.spool.map(LazySpool::new),
+            cache: self.cache,
+        }));
+        // Without a runtime there is nobody to do it; then it is done when `drain` is called.
+        if let (Worker::Yes, Ok(runtime)) = (self.worker, tokio::runtime::Handle::try_current()) {
+            worker::start(&engine, &runtime);
+        }
+        Ok(MemoryManager::new(engine, namespace))
     }
 }
 

@@ -1,0 +1,176 @@
+//! Committing, also while the ledger is away: what can wait goes into the spool and is replayed in order. Not here: the spool's
+//! files (`mnemic-spool`).
+
+use std::collections::HashMap;
+
+use mnemic_core::{
+    Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, policy::audit,
+};
+
+use mnemic_spool::{Spool, SpoolConfig};
+use tokio::sync::OnceCell;
+
+use super::{
+    Engine,
+    outages::is_away,
+    spooled::{can_wait, decode, encode},
+};
+
+/// Entries that are read from the spool at once.
+const REPLAYED: usize = 64;
+/// Entries of the spool that a retrieval looks through while the ledger is away.
+const SHOWN: usize = 2000;
+/// The part that errors and outages speak of.
+pub(crate) const LEDGER: &str = "ledger";
+/// The same of the spool.
+pub(crate) const SPOOL: &str = "spool";
+
+/// A spool that is opened when it is first needed.
+#[derive(Debug)]
+pub(crate) struct LazySpool {
+    config: SpoolConfig,
+    opened: OnceCell<Spool>,
+}
+
+impl LazySpool {
+    pub(crate) fn new(config: SpoolConfig) -> Self {
+        Self { config, opened: OnceCell::new() }
+    }
+
+    pub(crate) async fn get(&self) -> Result<&Spool> {
+        self.opened.get_or_try_init(|| Spool::open(self.config.clone())).await
+    }
+}
+
+/// Where a batch was kept.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// In the ledger.
+    Committed(Receipt),
+    /// In the spool: durable here, and on its way.
+    Spooled,
+}
+
+impl Engine {
+    /// The spool, where there is one and it can be opened. One that cannot be opened does not keep writes from the ledger.
+    pub(super) async fn spool(&self) -> Option<&Spool> {
+        let spool = self.spool.as_ref()?;
+        match spool.get().await {
+            Ok(spool) => Some(spool),
+            Err(error) => {
+                self.note_down(SPOOL, &error);
+                None
+            }
+        }
+    }
+
+    /// Commits a batch that only the ledger can take, after everything that waits.
+    pub(crate) async fn commit_now(&self, namespace: &Namespace, batch: Batch) -> Result<Receipt> {
+        self.replay().await?;
+        self.noted(LEDGER, self.ledger.commit(namespace, batch).await)
+    }
+
+    /// Commits a batch, or keeps it in the spool while the ledger is away.
+    pub(crate) async fn commit(&self, namespace: &Namespace, mut batch: Batch) -> Result<Kept> {
+        if self.spool.is_none() || !can_wait(&batch) {
+            return self.commit_now(namespace, batch).await.map(Kept::Committed);
+        }
+        // The reply may be lost after the commit took effect: the key makes the entry in the spool the same request.
+        if batch.idempotency.is_none() {
+            batch.idempotency = Some(once()?);
+        }
+        // What came first goes first.
+        let outcome = match self.replay().await {
+            Ok(()) => self.noted(LEDGER, self.ledger.commit(namespace, batch.clone()).await),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(receipt) => Ok(Kept::Committed(receipt)),
+            Err(error) if is_away(&error) => self.keep(namespace, &batch, error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn keep(&self, namespace: &Namespace, batch: &Batch, why: Error) -> Result<Kept> {
+        let Some(spool) = self.spool().await else { return Err(why) };
+        spool.append(batch.at, namespace.as_str(), &encode(batch)).await.map_err(|full| {
+            let message = format!("{}, and the write cannot wait either: {}", why.message(), full.message());
+            Error::new(full.kind(), message).with_retry(full.retry()).with_source(full)
+        })?;
+        self.note_pending(namespace);
+        Ok(Kept::Spooled)
+    }
+
+    /// How many writes wait in the spool.
+    pub(crate) async fn spooled(&self) -> u64 {
+        let Some(spool) = self.spool().await else { return 0 };
+        spool.report().await.map_or(0, |report| report.items)
+    }
+
+    /// Commits what waits in the spool, in order, until nothing is left. What the ledger refuses for good is put aside.
+    pub(crate) async fn replay(&self) -> Result<()> {
+        let Some(spool) = self.spool().await else { return Ok(()) };
+        if spool.report().await?.items == 0 {
+            return Ok(());
+        }
+        let _alone = self.replaying.lock().await;
+        loop {
+            let entries = spool.peek(REPLAYED).await?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            for entry in entries {
+                let outcome = match (Namespace::new(entry.lane.as_str()), decode(&entry.payload)) {
+                    (Ok(namespace), Ok(batch)) => self.replay_one(&namespace, batch).await,
+                    (Err(error), _) | (_, Err(error)) => Err(error),
+                };
+                match outcome {
+                    Ok(()) => spool.settle(entry.id).await?,
+                    Err(error) if is_away(&error) || error.kind() == ErrorKind::Denied => return Err(error),
+                    Err(error) => {
+                        tracing::error!(namespace = entry.lane, %error, "a write that waited is refused and put aside");
+                        spool.quarantine(entry.id, error.message()).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn replay_one(&self, namespace: &Namespace, mut batch: Batch) -> Result<()> {
+        if let Some(stored) = self.noted(LEDGER, self.foreign_model(namespace).await)? {
+            // Found by words, as everything that came before the model was changed.
+            for write in &mut batch.writes {
+                if write.embedding.as_ref().is_some_and(|embedding| *embedding.model() != stored) {
+                    write.embedding = None;
+                }
+            }
+        }
+        self.noted(LEDGER, self.ledger.commit(namespace, batch).await)?;
+        self.note_pending(namespace);
+        Ok(())
+    }
+
+    /// The records of a namespace that wait in the spool, the newest revision of each, with their embeddings.
+    pub(crate) async fn spooled_records(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Vec<(MemoryRecord, Option<Embedding>)>> {
+        let Some(spool) = self.spool().await else { return Ok(Vec::new()) };
+        let mut newest: HashMap<RecordId, (MemoryRecord, Option<Embedding>)> = HashMap::new();
+        for entry in spool.peek(SHOWN).await?.into_iter().filter(|entry| entry.lane == namespace.as_str()) {
+            let Ok(batch) = decode(&entry.payload) else { continue };
+            for write in batch.writes {
+                newest.insert(write.record.id.clone(), (write.record, write.embedding));
+            }
+        }
+        let mut records: Vec<_> = newest.into_values().collect();
+        records.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        Ok(records)
+    }
+}
+
+/// A key that no other request has.
+fn once() -> Result<Idempotency> {
+    let key = uuid::Uuid::new_v4();
+    Idempotency::new(format!("mnemic.once.{key}"), audit::digest(key.as_bytes()))
+}

@@ -1,0 +1,219 @@
+//! The parts of a memory and what keeps them in step. Not here: the verbs (`manager`).
+
+mod commit;
+mod follow;
+mod fresh;
+mod outages;
+mod spooled;
+pub(crate) mod worker;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+};
+
+use mnemic_core::{
+    ChangeSeq, Embedding, EmbeddingModel, Error, ErrorKind, Namespace, Result,
+    ports::{Clock, Embedder, Index, Ledger, Offer, Purpose, Reranker},
+};
+use mnemic_indexes::LocalIndex;
+use mnemic_layers::Cached;
+use mnemic_ledgers::SqliteLedger;
+
+use crate::builder::Policies;
+
+pub(crate) use commit::{Kept, LEDGER, LazySpool, SPOOL};
+pub(crate) use follow::{Standing, part};
+pub(crate) use fresh::FreshView;
+use outages::Outage;
+pub(crate) use outages::is_away;
+
+/// The concrete parts of the embedded mode, for what only it can do: backup, verification of files, saving the index.
+#[derive(Clone, Debug)]
+pub(crate) struct Embedded {
+    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) index: Arc<LocalIndex>,
+}
+
+/// Where an index does its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In this process: it is brought up to date before it is searched.
+    Near,
+    /// On a server: it is searched as it is, beside what it does not show yet.
+    Far,
+}
+
+/// An index and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) place: Place,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) indexes: Vec<Placed>,
+    pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) reranker: Option<Arc<dyn Reranker>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policies: Policies,
+    pub(crate) embedded: Option<Embedded>,
+    pub(crate) spool: Option<LazySpool>,
+    pub(crate) cache: Option<Arc<Cached<dyn Embedder>>>,
+}
+
+/// The parts of a memory, together.
+pub(crate) struct Engine {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) indexes: Vec<Placed>,
+    pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) reranker: Option<Arc<dyn Reranker>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policies: Policies,
+    pub(crate) embedded: Option<Embedded>,
+    pub(crate) spool: Option<LazySpool>,
+    /// What is remembered of a hosted embedder's answers.
+    pub(crate) cache: Option<Arc<Cached<dyn Embedder>>>,
+    /// Held while the spool is replayed, so that its order is kept.
+    replaying: tokio::sync::Mutex<()>,
+    /// Wakes the worker before its time.
+    pub(crate) work: Arc<tokio::sync::Notify>,
+    /// Namespaces with work left.
+    pending: Mutex<BTreeSet<Namespace>>,
+    states: Mutex<HashMap<Namespace, Arc<NamespaceState>>>,
+    outages: Mutex<HashMap<String, Outage>>,
+}
+
+/// What is remembered about a namespace between calls.
+struct NamespaceState {
+    setup: tokio::sync::Mutex<Setup>,
+    /// One for each index, in the engine's order.
+    followers: Vec<Follower>,
+}
+
+#[derive(Default)]
+struct Setup {
+    checked: bool,
+    /// A stored model that the embedder's differs from; dense search and writing are refused while it does.
+    foreign_model: Option<EmbeddingModel>,
+}
+
+/// What is remembered about one index of one namespace.
+#[derive(Default)]
+struct Follower {
+    /// Held while the index catches up, so that changes reach it in the order of the feed.
+    feed: tokio::sync::Mutex<Feed>,
+    /// A position up to which it is known to show everything.
+    shown: AtomicU64,
+    /// What it does not show yet, searchable here.
+    fresh: tokio::sync::Mutex<Option<fresh::Fresh>>,
+}
+
+#[derive(Default)]
+struct Feed {
+    prepared: bool,
+    persisted_at: ChangeSeq,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("ledger", &self.ledger)
+            .field("indexes", &self.indexes)
+            .field("embedder", &self.embedder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { ledger, indexes, embedder, reranker, clock, policies, embedded, spool, cache } = parts;
+        Self {
+            ledger,
+            indexes,
+            embedder,
+            reranker,
+            clock,
+            policies,
+            embedded,
+            spool,
+            cache,
+            replaying: tokio::sync::Mutex::default(),
+            work: Arc::default(),
+            pending: Mutex::default(),
+            states: Mutex::default(),
+            outages: Mutex::default(),
+        }
+    }
+
+    fn state(&self, namespace: &Namespace) -> Arc<NamespaceState> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get(namespace) {
+            return Arc::clone(state);
+        }
+        let made = || NamespaceState {
+            setup: tokio::sync::Mutex::default(),
+            followers: self.indexes.iter().map(|_| Follower::default()).collect(),
+        };
+        Arc::clone(states.entry(namespace.clone()).or_insert_with(|| Arc::new(made())))
+    }
+
+    /// The place in the list of the first index that offers a way of searching.
+    pub(crate) fn index_for(&self, offers: impl Fn(&dyn Index) -> Offer) -> Option<usize> {
+        self.indexes.iter().position(|placed| offers(placed.index.as_ref()) == Offer::Yes)
+    }
+
+    /// Refuses to mix embedding spaces.
+    pub(crate) async fn check_model(&self, namespace: &Namespace) -> Result<()> {
+        match (self.foreign_model(namespace).await?, self.embedder.model()) {
+            (Some(stored), Some(ours)) => stored.check_same(ours),
+            _ => Ok(()),
+        }
+    }
+
+    /// A stored model that the embedder's differs from.
+    async fn foreign_model(&self, namespace: &Namespace) -> Result<Option<EmbeddingModel>> {
+        let state = self.state(namespace);
+        let mut setup = state.setup.lock().await;
+        if !setup.checked {
+            if let Some(ours) = self.embedder.model() {
+                let stored = self.ledger.report(namespace).await?.models;
+                setup.foreign_model = stored.into_iter().find(|stored| stored != ours);
+            }
+            setup.checked = true;
+        }
+        Ok(setup.foreign_model.clone())
+    }
+
+    /// The model of what indexes hold: the stored one while it is another than the embedder's.
+    async fn indexed_model(&self, namespace: &Namespace) -> Result<Option<EmbeddingModel>> {
+        Ok(self.foreign_model(namespace).await?.or_else(|| self.embedder.model().cloned()))
+    }
+
+    /// Namespaces touched since the start.
+    pub(crate) fn touched(&self) -> Vec<Namespace> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<Namespace> = states.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Embeds texts and refuses an answer that does not fit the question.
+    pub(crate) async fn embed(&self, purpose: Purpose, texts: &[&str]) -> Result<Vec<Option<Embedding>>> {
+        let Some(model) = self.embedder.model() else { return Ok(vec![None; texts.len()]) };
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let embeddings = self.noted("embedder", self.embedder.embed(purpose, texts).await)?;
+        if embeddings.len() != texts.len() {
+            let message = format!("embedder {model}: expected {} embeddings, found {}", texts.len(), embeddings.len());
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        embeddings.iter().flatten().try_for_each(|embedding| model.check_same(embedding.model()))?;
+        Ok(embeddings)
+    }
+}
