@@ -16,7 +16,8 @@
 //! A segment is removed as soon as everything in it is done, at the latest when the queue is empty. Until then the bytes of done entries
 //! stay in it: beside at most [`SpoolConfig::segment_bytes`] and one write of later entries, as long as the oldest of those waits, which
 //! is bounded by the caller's deliveries only. Where content must be gone sooner (an erasure), settle it and call [`Spool::scrub`]: when it
-//! returns, no byte of done entries is in any segment of this handle. Quarantine and damaged bytes stay until they are discarded.
+//! returns, no byte of done entries is in any segment of this handle. Quarantine and copies of damaged bytes stay
+//! until they are discarded, and the damaged bytes themselves until their segment is done.
 //!
 //! # What it does not do
 //! It never drops an entry, whatever its age: a bound that is met refuses new ones. It does not order streams among each other beyond

@@ -2,6 +2,7 @@
 //! (`worker`).
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher, Hasher, RandomState},
     io,
     path::{Path, PathBuf},
@@ -84,6 +85,8 @@ pub(crate) struct Stream {
     /// The file that is appended to: that of the last segment.
     active: Option<Box<dyn DiskFile>>,
     oldest: Oldest,
+    /// Damage that is kept aside: segment and offset. It may be discarded there while its bytes are still here.
+    kept: BTreeSet<(u64, u64)>,
     _lock: Box<dyn Lock>,
 }
 
@@ -140,6 +143,7 @@ impl Stream {
             next: 1,
             active: None,
             oldest: Oldest::Known(None),
+            kept: BTreeSet::new(),
             _lock: lock,
         })
     }
@@ -161,6 +165,7 @@ impl Stream {
             next: 1,
             active: None,
             oldest: Oldest::Unknown,
+            kept: BTreeSet::new(),
             _lock: lock,
         };
         for (n, first) in firsts.iter().enumerate() {
@@ -200,7 +205,8 @@ impl Stream {
                 Step::Damage { from, to } => (from, to),
             };
             damaged.copy(&self.damage_name(first, damage.0), &*file, damage)?;
-            tracing::warn!(bytes = damage.1 - damage.0, "damaged entries of the spool are kept aside");
+            self.kept.insert((first, damage.0));
+            tracing::warn!(bytes = damage.1 - damage.0, kept = true, "damaged entries of the spool");
             if damage.1 == length {
                 segment.bytes = damage.0;
             }
@@ -326,11 +332,17 @@ impl Stream {
     }
 
     /// Copies damage for a human, and says whether that is done.
-    fn set_aside(&self, segment: u64, file: &dyn DiskFile, (from, to): (u64, u64), damaged: &mut Aside) -> bool {
-        let kept = damaged.copy(&self.damage_name(segment, from), file, (from, to));
-        let why = kept.as_ref().err().map(io::Error::kind);
-        tracing::warn!(bytes = to - from, kept = kept.is_ok(), ?why, "damaged entries of the spool");
-        kept.is_ok()
+    fn set_aside(&mut self, segment: u64, file: &dyn DiskFile, stretch: (u64, u64), damaged: &mut Aside) -> bool {
+        if self.kept.contains(&(segment, stretch.0)) {
+            return true;
+        }
+        let result = damaged.copy(&self.damage_name(segment, stretch.0), file, stretch);
+        let (kept, why) = (result.is_ok(), result.err().map(|error| error.kind()));
+        tracing::warn!(bytes = stretch.1 - stretch.0, kept, ?why, "damaged entries of the spool");
+        if kept {
+            self.kept.insert((segment, stretch.0));
+        }
+        kept
     }
 
     /// Reads an entry that a reader has come to.
