@@ -4,6 +4,8 @@
 //! A stand-in runs on a thread of its own until its [`Running`] is dropped. Whatever it was asked and answered is in
 //! [`Running::requests`]; [`Knobs`] make it slow, broken or strict while it runs; [`spec`] holds what it said to the vendor's own description.
 
+#[cfg(feature = "spec")]
+pub mod clients;
 pub mod gemini;
 pub mod knobs;
 pub mod openai;

@@ -149,7 +149,9 @@ fn what_a_chosen_part_needs_and_nobody_set_is_named_with_the_reason() {
         .set("MNEMIC_OPENAI_PROFILE", "ollama")
         .set("MNEMIC_EMBEDDING_MODEL", "bge-m3");
     assert!(world.fault().starts_with("MNEMIC_EMBEDDING_DIMENSION: expected the number of components"));
-    world.set("MNEMIC_EMBEDDING_DIMENSION", "1024").set("MNEMIC_OPENAI_PROFILE", "generic");
+    world.set("MNEMIC_EMBEDDING_DIMENSION", "1024");
+    assert_eq!(world.settings().embedding.url.unwrap().value.to_string(), "http://127.0.0.1:11434/v1");
+    world.set("MNEMIC_OPENAI_PROFILE", "generic");
     assert!(world.fault().starts_with("MNEMIC_EMBEDDER_URL: expected an address"));
     world.set("MNEMIC_EMBEDDER_URL", "https://models.internal/v1");
     assert_eq!(world.settings().embedding.dimension.unwrap().value, 1024);
@@ -240,7 +242,7 @@ fn every_malformed_value_is_told_at_once() {
         "MNEMIC_PINECONE_API_VERSION: expected one of 2026-07, 2026-04, found \"2024-07\" (did you mean 2026-07?)"
             .to_owned(),
         "MNEMIC_PINECONE_CLOUD: expected one of aws, gcp, azure, found \"amazon\"".to_owned(),
-        format!("MNEMIC_PINECONE_INDEX: expected 1 to 20 characters {label}, found \"Mnemic_\""),
+        format!("MNEMIC_PINECONE_INDEX: expected 1 to 16 characters {label}, found \"Mnemic_\""),
         format!("MNEMIC_PINECONE_REGION: expected 1 to 40 characters {label}, found \"us east\""),
         "MNEMIC_PINECONE_URL: expected an address such as https://host:port, found no URL (invalid port number)"
             .to_owned(),

@@ -64,7 +64,14 @@ pub const VENDOR: Vendor = Vendor {
     name: "tei",
     about: "Text Embeddings Inference: embeddings",
     default_port: 4205,
-    environment: |url| vec![("MNEMIC_EMBEDDER", "tei".to_owned()), ("MNEMIC_EMBEDDER_URL", url.to_owned())],
+    environment: |url| {
+        vec![
+            ("MNEMIC_EMBEDDER", "tei".to_owned()),
+            ("MNEMIC_EMBEDDER_URL", url.to_owned()),
+            ("MNEMIC_EMBEDDING_MODEL", EMBEDDING_MODEL.to_owned()),
+            ("MNEMIC_EMBEDDING_DIMENSION", Options::default().dimension.to_string()),
+        ]
+    },
     serve: |port, knobs| {
         StandIn::serve(port, knobs, 0, |shared| router(Options::default(), shared)).map(StandIn::into_running)
     },

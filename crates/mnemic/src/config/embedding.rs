@@ -3,7 +3,7 @@
 use mnemic_core::{ids::quoted, limits};
 
 use super::{
-    EmbedderChoice, EmbeddingSettings, OpenAiProfile, Origin, Profile, Sourced, models,
+    Address, EmbedderChoice, EmbeddingSettings, OpenAiProfile, Origin, Profile, Sourced, models,
     production::{require, require_secret},
     read::Reader,
     values,
@@ -27,6 +27,7 @@ pub(super) fn read(
         }
         return EmbeddingSettings { model: None, dimension: None, url, openai_profile };
     }
+    let url = url.or_else(|| own_address(embedder.value, openai_profile.value));
     // With a profile that is a fault itself, the embedder may be another one.
     if profile.is_some() {
         require_server(reader, embedder, &openai_profile);
@@ -71,6 +72,16 @@ fn fitting(
         }
         (_, given) => given,
     }
+}
+
+/// Where a server of one's own listens unless it is told otherwise.
+fn own_address(embedder: EmbedderChoice, profile: OpenAiProfile) -> Option<Sourced<Address>> {
+    let address = match (embedder, profile) {
+        (EmbedderChoice::OpenAi, OpenAiProfile::Ollama) => "http://127.0.0.1:11434/v1",
+        (EmbedderChoice::OpenAi, OpenAiProfile::Vllm) => "http://127.0.0.1:8000/v1",
+        _ => return None,
+    };
+    Address::new("embedder_url", address).ok().map(|value| Sourced { value, origin: Origin::Default })
 }
 
 fn require_server(reader: &mut Reader<'_>, embedder: &Sourced<EmbedderChoice>, openai: &Sourced<OpenAiProfile>) {

@@ -49,7 +49,7 @@ const VOYAGE_SIZES: Dimensions = Dimensions::Any(&[256, 512, 1024, 2048]);
 const VOYAGE_OLD: Dimensions = Dimensions::Any(&[1024]);
 
 /// The first of each vendor is its default.
-const VOYAGE: [Model; 10] = [
+const VOYAGE: [Model; 11] = [
     model("voyage-3-large", VOYAGE_SIZES, 2048),
     model("voyage-4-large", VOYAGE_SIZES, 2048),
     model("voyage-4", VOYAGE_SIZES, 2048),
@@ -60,6 +60,7 @@ const VOYAGE: [Model; 10] = [
     model("voyage-code-4", VOYAGE_SIZES, 2048),
     model("voyage-finance-2", VOYAGE_OLD, 1024),
     model("voyage-law-2", VOYAGE_OLD, 1024),
+    model("voyage-2", VOYAGE_OLD, 1024),
 ];
 const GEMINI: [Model; 2] = [
     model("gemini-embedding-001", Dimensions::Range(128..=3072), 2048),

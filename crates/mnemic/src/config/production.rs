@@ -19,7 +19,7 @@ const SPOOL_BYTES: (u64, std::ops::RangeInclusive<u64>) = (1 << 30, 1 << 20..=1 
 const SPOOL_AGE: (Duration, std::ops::RangeInclusive<Duration>) =
     (Duration::from_hours(7 * 24), Duration::from_mins(1)..=Duration::from_hours(365 * 24));
 /// Pinecone's names end at 45 characters, and the model's name follows the prefix.
-const PINECONE_PREFIX: usize = 20;
+const PINECONE_PREFIX: usize = 16;
 const REGION: usize = 40;
 
 /// Every secret.

@@ -67,7 +67,7 @@ pub struct EmbeddingSettings {
     pub model: Option<Sourced<String>>,
     /// Components of a vector, from 1 to 8,192.
     pub dimension: Option<Sourced<u32>>,
-    /// Where the server is; the vendor's own address where absent.
+    /// Where the server is; the vendor's own address where absent. Present for every server that is no vendor's.
     pub url: Option<Sourced<Address>>,
     /// Whose dialect a server speaks that speaks like `OpenAI`.
     pub openai_profile: Sourced<OpenAiProfile>,
@@ -85,7 +85,7 @@ pub struct RerankingSettings {
 /// How Pinecone is used.
 #[derive(Clone, Debug)]
 pub struct PineconeSettings {
-    /// What the names of indexes begin with, 1 to 20 characters; the embedding model follows.
+    /// What the names of indexes begin with, 1 to 16 characters; the embedding model follows.
     pub index: Sourced<String>,
     /// Where a new index is made.
     pub cloud: Sourced<PineconeCloud>,
@@ -102,7 +102,7 @@ pub struct PineconeSettings {
 pub struct QdrantSettings {
     /// Where the server is. Present where the index is Qdrant.
     pub url: Option<Sourced<Address>>,
-    /// The collection, 1 to 64 characters.
+    /// What the names of collections begin with, 1 to 64 characters; the embedding model follows.
     pub collection: Sourced<String>,
 }
 
