@@ -70,7 +70,7 @@ impl Spec {
     /// # Errors
     /// For a file that cannot be read or is no description.
     pub fn load(file: &Path) -> Result<Self, SpecError> {
-        Self::read(file, false)
+        Self::read(file, false, |_| {})
     }
 
     /// The same, refusing members that the description does not name, so that a misspelt optional field shows.
@@ -78,17 +78,26 @@ impl Spec {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_closed(file: &Path) -> Result<Self, SpecError> {
-        Self::read(file, true)
+        Self::read(file, true, |_| {})
     }
 
-    fn read(file: &Path, closed: bool) -> Result<Self, SpecError> {
+    /// The same after corrections, for a description that says of itself what cannot be true.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_corrected(file: &Path, correct: impl FnOnce(&mut Value)) -> Result<Self, SpecError> {
+        Self::read(file, true, correct)
+    }
+
+    fn read(file: &Path, closed: bool, correct: impl FnOnce(&mut Value)) -> Result<Self, SpecError> {
         let failed = |what: &dyn std::fmt::Display| SpecError(format!("{}: {what}", file.display()));
         let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
-        let document: Value = if file.extension().is_some_and(|extension| extension == "json") {
+        let mut document: Value = if file.extension().is_some_and(|extension| extension == "json") {
             serde_json::from_str(&text).map_err(|error| failed(&error))?
         } else {
             serde_saphyr::from_str(&text).map_err(|error| failed(&error))?
         };
+        correct(&mut document);
         Self::of(&schema::as_json_schema(document, closed)).ok_or_else(|| failed(&"no OpenAPI description"))
     }
 

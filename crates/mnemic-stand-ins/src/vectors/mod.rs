@@ -1,10 +1,14 @@
 //! What the stand-ins of embedding services have in common: vectors that mean something, counts of tokens, and wrong answers on demand.
 //! Not here: what one vendor accepts and how it says so (its own module).
 
+#[cfg(feature = "spec")]
+mod described;
 mod meaning;
 mod stand_in;
 mod wrong;
 
+#[cfg(feature = "spec")]
+pub use described::Described;
 pub(crate) use meaning::Meaning;
 pub(crate) use stand_in::Shared;
 pub use stand_in::StandIn;
