@@ -10,7 +10,8 @@ use tokio_postgres::{
 
 use crate::error;
 
-/// One statement. Its `$1` is always the namespace of the transaction that runs it; what [`Query::bind`] adds follows as `$2`, `$3` …
+/// One statement; it returns columns of built-in types only (cast others), so that their meaning has not to be asked for.
+/// Its `$1` is always the namespace of the transaction that runs it; what [`Query::bind`] adds follows as `$2`, `$3` …
 pub struct Query<'a> {
     pub(crate) sql: Cow<'a, str>,
     pub(crate) params: Vec<(&'a (dyn ToSql + Sync), Type)>,
@@ -27,6 +28,12 @@ impl<'a> Query<'a> {
     pub fn bind(mut self, value: &'a (dyn ToSql + Sync), of: Type) -> Self {
         self.params.push((value, of));
         self
+    }
+
+    /// The same values for another statement, for one that is composed while its values are bound.
+    #[must_use]
+    pub fn saying(self, sql: impl Into<Cow<'a, str>>) -> Self {
+        Self { sql: sql.into(), ..self }
     }
 
     /// How many values are bound, the namespace counted: the number of the last one.

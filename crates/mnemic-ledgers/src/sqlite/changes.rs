@@ -8,9 +8,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     error::{Outcome, corrupted},
-    feed::{self, Kind},
-    schema, stored,
+    feed, schema,
     vectors::{self, Location, VectorFile, VectorFiles},
+};
+
+use crate::{
+    feed_form::{self, Kind},
+    stored,
 };
 
 /// One write transaction. The caller has begun it and ends it.
@@ -89,7 +93,7 @@ impl<'c> Changes<'c> {
 
     /// Adds a change to the feed and tells its position.
     pub(super) fn publish(&mut self, kind: Kind, subject: u64, version: u64) -> u64 {
-        feed::encode(&mut self.packed, kind, subject, version);
+        feed_form::encode(&mut self.packed, kind, subject, version);
         self.head += 1;
         self.head
     }
@@ -99,7 +103,7 @@ impl<'c> Changes<'c> {
         if !self.packed.is_empty() {
             let mut insert =
                 self.connection.prepare_cached("INSERT INTO commits(last, at, changes) VALUES (?1, ?2, ?3)")?;
-            let seal = feed::seal(self.head, at.as_micros(), &self.packed);
+            let seal = feed_form::seal(self.head, at.as_micros(), &self.packed);
             self.packed.splice(..0, seal);
             insert.execute(params![self.head, at.as_micros(), self.packed])?;
             self.packed.clear();

@@ -10,12 +10,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     changes::Changes,
     error::Outcome,
-    feed::{self, Kind},
+    feed,
     records::{text, text_or_null},
-    stored::{self, RecordColumns},
     vectors::Location,
 };
-use crate::rules;
+use crate::{
+    feed_form::{self, Kind},
+    rules,
+    stored::{self, RecordColumns},
+};
 
 /// What the database knows of an id that was written before.
 struct Line {
@@ -114,7 +117,7 @@ impl Changes<'_> {
         for (i, task) in (0i64..).zip(&write.tasks) {
             let id = seq << rules::TASK_BITS | i;
             let sql = "INSERT INTO outbox(id, task, ordinal, version, since) VALUES (?1, ?2, ?3, ?4, ?5)";
-            let values = params![id, feed::task_text(task), ordinal, version.0, at.as_micros()];
+            let values = params![id, feed_form::task_text(task), ordinal, version.0, at.as_micros()];
             self.connection.prepare_cached(sql)?.execute(values)?;
         }
         Ok(Written { id: record.id.clone(), version, created_at: Timestamp::from_micros(created_at)? })

@@ -10,13 +10,15 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{
     changes::Changes,
     error::Outcome,
-    feed::Kind,
     records::{text, text_or_null},
     schema,
-    stored::{self, RecordColumns},
     vectors::{self, VectorFile, VectorFiles},
 };
-use crate::rules;
+use crate::{
+    feed_form::Kind,
+    rules,
+    stored::{self, RecordColumns},
+};
 
 /// The largest database that is rewritten in memory.
 const REWRITTEN_IN_MEMORY: u64 = 64 << 20;

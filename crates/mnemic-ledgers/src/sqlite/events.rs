@@ -10,9 +10,8 @@ use super::{
     error::{Outcome, corrupted},
     records::{text, text_or_null},
     snapshot::Snapshot,
-    stored,
 };
-use crate::rules;
+use crate::{rules, stored};
 
 fn text_of<T: AsRef<str>>(id: Option<&T>) -> Option<&str> {
     id.map(AsRef::as_ref)

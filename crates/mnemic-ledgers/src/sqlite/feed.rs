@@ -2,7 +2,7 @@
 //! Not here: who writes to them (`changes`, `commit`, `erase`).
 
 use mnemic_core::{
-    Change, ChangeSeq, Changed, Digest, Idempotency, OutboxId, OutboxItem, Receipt, RecordId, Sequence, Task, ThreadId,
+    Change, ChangeSeq, Changed, Digest, Idempotency, OutboxId, OutboxItem, Receipt, RecordId, Sequence, ThreadId,
     Timestamp, Version, ports::NamespaceReport,
 };
 use rusqlite::{Connection, OptionalExtension as _};
@@ -12,74 +12,11 @@ use super::{
     error::{Outcome, corrupted},
     records::text,
     snapshot::Snapshot,
+};
+use crate::{
+    feed_form::{self, Kind},
     stored,
 };
-
-/// What a change is, in one byte of the feed. A change is its kind and two numbers; names are looked up, so that they vanish
-/// from the feed with what they name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// Ordinal of the record, version.
-    Written = 1,
-    Embedded = 2,
-    Deleted = 3,
-    /// Ordinal that the record had, zero.
-    Erased = 4,
-    /// Sequence of the event, zero.
-    Appended = 5,
-    EventErased = 6,
-    /// Ordinal of the thread, version.
-    Slots = 7,
-}
-
-impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Written, Self::Embedded, Self::Deleted, Self::Erased, Self::Appended, Self::EventErased, Self::Slots];
-}
-
-/// Appends one change to a commit's packed changes.
-pub(super) fn encode(out: &mut Vec<u8>, kind: Kind, subject: u64, version: u64) {
-    out.push(kind as u8);
-    for mut number in [subject, version] {
-        while number >= 0x80 {
-            out.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        out.push(number as u8);
-    }
-}
-
-/// What goes before a commit's packed changes: their checksum, and that of the columns beside them.
-pub(super) fn seal(last: u64, at: i64, packed: &[u8]) -> [u8; 4] {
-    stored::checksum(packed, &[&last.to_le_bytes(), &at.to_le_bytes()]).to_le_bytes()
-}
-
-/// Reads a commit's packed changes; `None` if they are damaged.
-pub(super) fn decode(last: u64, at: i64, bytes: &[u8]) -> Option<Vec<(Kind, u64, u64)>> {
-    let (found, packed) = bytes.split_first_chunk()?;
-    if *found != seal(last, at, packed) {
-        return None;
-    }
-    let mut changes = Vec::new();
-    let mut bytes = packed.iter();
-    while let Some(code) = bytes.next() {
-        let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == *code)?;
-        let mut number = || {
-            let mut value = 0u64;
-            for shift in (0..64).step_by(7) {
-                let byte = *bytes.next()?;
-                value |= u64::from(byte & 0x7f) << shift;
-                if byte < 0x80 {
-                    return Some(value);
-                }
-            }
-            None
-        };
-        changes.push((kind, number()?, number()?));
-    }
-    Some(changes)
-}
 
 /// The last change.
 pub(super) fn head(connection: &Connection) -> Outcome<u64> {
@@ -99,22 +36,6 @@ pub(super) fn replay(connection: &Connection, request: &Idempotency) -> Outcome<
     Ok(Some(stored::unpack_receipt(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?))
 }
 
-/// The text of a task in its column.
-pub(super) fn task_text(task: &Task) -> String {
-    match task {
-        Task::Embed => "embed".to_owned(),
-        Task::Index(name) => format!("index:{name}"),
-    }
-}
-
-fn read_task(text: &str) -> Option<Task> {
-    match text.split_once(':') {
-        None if text == "embed" => Some(Task::Embed),
-        Some(("index", name)) => Some(Task::Index(name.to_owned())),
-        _ => None,
-    }
-}
-
 impl Snapshot<'_> {
     pub(super) fn changes(&self, after: ChangeSeq, limit: usize) -> Outcome<Vec<Change>> {
         let mut statement =
@@ -129,7 +50,7 @@ impl Snapshot<'_> {
             let at = Timestamp::from_micros(micros)?;
             let packed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
             let damaged = || corrupted(&self.file(), format_args!("the changes up to position {last} cannot be read"));
-            let changes = decode(last, micros, packed).ok_or_else(damaged)?;
+            let changes = feed_form::decode(last, micros, packed).ok_or_else(damaged)?;
             let before = last.checked_sub(changes.len() as u64).ok_or_else(damaged)?;
             let numbered = (before + 1..).zip(changes).filter(|(seq, _)| *seq > after.0);
             for (seq, change) in numbered.take(limit - found.len()) {
@@ -178,7 +99,7 @@ impl Snapshot<'_> {
             let unknown = || corrupted(&self.file(), "the outbox holds an unknown task");
             items.push(OutboxItem {
                 id: OutboxId(row.get(0)?),
-                task: read_task(text(row, 1)?).ok_or_else(unknown)?,
+                task: feed_form::read_task(text(row, 1)?).ok_or_else(unknown)?,
                 record_id: RecordId::new(text(row, 2)?)?,
                 version: Version(row.get(3)?),
                 since: Timestamp::from_micros(row.get(4)?)?,
@@ -211,32 +132,4 @@ pub(super) fn report(snapshot: &Snapshot<'_>) -> Outcome<NamespaceReport> {
         models,
         bytes: directory::bytes(snapshot.directory)?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changes_read_back_and_damaged_ones_are_refused() {
-        let changes = [(Kind::Written, 1, 1), (Kind::Slots, u64::MAX, 127), (Kind::Erased, 128, 0)];
-        let mut packed = Vec::new();
-        for (kind, subject, version) in changes {
-            encode(&mut packed, kind, subject, version);
-        }
-        let sealed = |packed: &[u8]| [&seal(3, 9, packed)[..], packed].concat();
-        let bytes = sealed(&packed);
-        assert_eq!(decode(3, 9, &bytes).unwrap(), changes);
-        assert_eq!(decode(3, 8, &bytes), None);
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(3, 9, &flipped), None);
-        }
-        // A checksum that is right does not make nonsense readable.
-        for nonsense in [&[99, 0, 0][..], &[1, 0], &[1], &[&[1][..], &[0xff; 20]].concat()] {
-            assert_eq!(decode(3, 9, &sealed(nonsense)), None);
-        }
-        assert_eq!(decode(3, 9, &[]), None);
-    }
 }

@@ -14,7 +14,6 @@ mod records;
 mod schema;
 mod slots;
 mod snapshot;
-mod stored;
 mod vectors;
 mod verify;
 mod writer;

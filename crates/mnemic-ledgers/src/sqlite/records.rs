@@ -6,13 +6,11 @@ use mnemic_core::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{
-    error::Outcome,
-    snapshot::Snapshot,
+use super::{error::Outcome, snapshot::Snapshot, vectors::Location};
+use crate::{
+    rules,
     stored::{self, RecordColumns},
-    vectors::Location,
 };
-use crate::rules;
 
 const COLUMNS: &str = "ordinal, id, version, seq, created_at, user, body, model, slot, crc";
 

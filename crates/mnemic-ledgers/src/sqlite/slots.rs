@@ -7,9 +7,8 @@ use super::{
     error::Outcome,
     records::{committed_at, text},
     snapshot::Snapshot,
-    stored,
 };
-use crate::rules;
+use crate::{rules, stored};
 
 const REVISIONS: &str = "SELECT seq, version, body FROM slot_revisions
      WHERE ordinal = (SELECT ordinal FROM slot_threads WHERE thread = ?1) AND seq <= ?2

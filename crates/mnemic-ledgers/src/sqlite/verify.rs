@@ -16,8 +16,11 @@ use super::{
     records::text,
     schema::{self, Access},
     snapshot::Snapshot,
-    stored::{self, RecordColumns},
     vectors::{self, Location, VectorFiles},
+};
+use crate::{
+    feed_form,
+    stored::{self, RecordColumns},
 };
 
 /// Adds what is wrong with one part of a namespace.
@@ -181,7 +184,7 @@ fn inspect_feed(snapshot: &Snapshot<'_>, faults: &mut Vec<String>) -> Outcome<()
     let mut reached = 0;
     while let Some(row) = rows.next()? {
         let last: u64 = row.get(0)?;
-        match feed::decode(last, row.get(1)?, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?) {
+        match feed_form::decode(last, row.get(1)?, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?) {
             None => faults.push(format!("the changes up to position {last} cannot be read")),
             Some(changes) if reached + changes.len() as u64 != last => {
                 faults.push(format!("the change feed has a gap before position {last}"));

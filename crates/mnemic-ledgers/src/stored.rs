@@ -1,5 +1,5 @@
 //! The stored form of what is packed into one column: a format byte, then MessagePack maps with named fields.
-//! Not here: the domain types, which stay free to change; the columns, which are in `schema`.
+//! What every durable ledger stores alike. Not here: the domain types, which stay free to change; the columns, which are each ledger's.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -15,7 +15,7 @@ use serde::{
 
 /// The first byte of every packed value. A reader refuses what it does not know.
 const FORMAT: u8 = 1;
-/// Then comes the checksum of what follows it (SQLite has none), and of the columns that belong to it.
+/// Then comes the checksum of what follows it (not every database has one), and of the columns that belong to it.
 const START: usize = 1 + size_of::<u32>();
 
 fn pack<T: Serialize>(value: &T, columns: &[&[u8]], capacity: usize) -> Result<Vec<u8>> {
@@ -45,7 +45,7 @@ fn unpack<'de, T: Deserialize<'de>>(what: &str, bytes: &'de [u8], columns: &[&[u
 }
 
 /// The checksum of some packed bytes and the columns beside them. Lengths go in first, so that none can run into the next.
-pub(super) fn checksum(packed: &[u8], columns: &[&[u8]]) -> u32 {
+pub(crate) fn checksum(packed: &[u8], columns: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for column in columns {
         hasher.update(&(column.len() as u64).to_le_bytes());
@@ -122,11 +122,11 @@ struct RecordIn<'a> {
 
 /// What of a record lies in columns of its own.
 #[derive(Clone, Copy)]
-pub(super) struct RecordColumns<'a> {
-    pub(super) id: &'a str,
-    pub(super) version: u64,
-    pub(super) created_at: i64,
-    pub(super) user: Option<&'a str>,
+pub(crate) struct RecordColumns<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) version: u64,
+    pub(crate) created_at: i64,
+    pub(crate) user: Option<&'a str>,
 }
 
 impl RecordColumns<'_> {
@@ -138,7 +138,7 @@ impl RecordColumns<'_> {
 }
 
 /// Packs a record without its columns.
-pub(super) fn pack_record(record: &MemoryRecord, columns: &RecordColumns<'_>) -> Result<Vec<u8>> {
+pub(crate) fn pack_record(record: &MemoryRecord, columns: &RecordColumns<'_>) -> Result<Vec<u8>> {
     let out = RecordOut {
         thread: record.thread_id.as_ref().map(ThreadId::as_str),
         kind: record.kind.as_str(),
@@ -161,7 +161,7 @@ pub(super) fn pack_record(record: &MemoryRecord, columns: &RecordColumns<'_>) ->
 }
 
 /// Reads a record back.
-pub(super) fn unpack_record(columns: &RecordColumns<'_>, body: &[u8]) -> Result<MemoryRecord> {
+pub(crate) fn unpack_record(columns: &RecordColumns<'_>, body: &[u8]) -> Result<MemoryRecord> {
     let read = columns.with_bytes(|bytes| unpack("record", body, bytes));
     let read = read.and_then(|found| checked("record", read_record(columns, found)));
     read.map_err(|error| {
@@ -220,7 +220,7 @@ struct EventIn {
 }
 
 /// Packs an event without its columns: id, thread and user.
-pub(super) fn pack_event(event: &AuditEvent) -> Result<Vec<u8>> {
+pub(crate) fn pack_event(event: &AuditEvent) -> Result<Vec<u8>> {
     let out = EventOut {
         time: event.timestamp.as_micros(),
         source: &event.source,
@@ -232,7 +232,7 @@ pub(super) fn pack_event(event: &AuditEvent) -> Result<Vec<u8>> {
 }
 
 /// Reads an event back.
-pub(super) fn unpack_event(event_id: &str, thread: &str, user: Option<&str>, body: &[u8]) -> Result<AuditEvent> {
+pub(crate) fn unpack_event(event_id: &str, thread: &str, user: Option<&str>, body: &[u8]) -> Result<AuditEvent> {
     let found: EventIn = unpack("event", body, &[])?;
     checked(
         "event",
@@ -252,12 +252,12 @@ pub(super) fn unpack_event(event_id: &str, thread: &str, user: Option<&str>, bod
 }
 
 /// Packs slots.
-pub(super) fn pack_slots(slots: &Slots) -> Result<Vec<u8>> {
+pub(crate) fn pack_slots(slots: &Slots) -> Result<Vec<u8>> {
     pack(slots, &[], 256)
 }
 
 /// Reads slots back.
-pub(super) fn unpack_slots(body: &[u8]) -> Result<Slots> {
+pub(crate) fn unpack_slots(body: &[u8]) -> Result<Slots> {
     unpack("slots", body, &[])
 }
 
@@ -272,7 +272,7 @@ struct StoredReceipt {
 }
 
 /// Packs the answer of an idempotent request.
-pub(super) fn pack_receipt(receipt: &Receipt) -> Result<Vec<u8>> {
+pub(crate) fn pack_receipt(receipt: &Receipt) -> Result<Vec<u8>> {
     let written = |w: &Written| (w.id.to_string(), w.version.0, w.created_at.as_micros());
     let stored = StoredReceipt {
         writes: receipt.writes.iter().map(written).collect(),
@@ -286,7 +286,7 @@ pub(super) fn pack_receipt(receipt: &Receipt) -> Result<Vec<u8>> {
 }
 
 /// Reads a kept answer back, marked as replayed.
-pub(super) fn unpack_receipt(body: &[u8]) -> Result<Receipt> {
+pub(crate) fn unpack_receipt(body: &[u8]) -> Result<Receipt> {
     let stored: StoredReceipt = unpack("receipt", body, &[])?;
     let written = |(id, version, created_at): (String, u64, i64)| {
         Ok(Written {
