@@ -80,7 +80,7 @@ fn settings(config: &QdrantIndexConfig, model: &EmbeddingModel) -> Value {
 fn indexes() -> Vec<(&'static str, Value)> {
     // Only the tenant's own graph is worth its memory.
     let plain = |sort: &str| json!({ "type": sort, "enable_hnsw": false });
-    let mut indexes = vec![(key::TENANT, json!({ "type": "keyword", "is_tenant": true }))];
+    let mut indexes = vec![(key::NAMESPACE, json!({ "type": "keyword", "is_tenant": true }))];
     let keywords =
         [key::USER_ID, key::THREAD_ID, key::KIND, key::SOURCE, key::SUPERSEDED_BY, key::PATH, key::TAGS, key::META];
     let times = [key::CREATED_AT, key::UPDATED_AT, key::VALID_FROM, key::VALID_TO, key::EXPIRES_AT];

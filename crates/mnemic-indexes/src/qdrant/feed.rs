@@ -43,13 +43,13 @@ pub(super) fn newest(changes: &[IndexChange], after: ChangeSeq) -> BTreeMap<&Rec
 /// The place in the feed that a collection holds of a namespace; zero if none.
 pub(super) async fn position(api: &Api, collection: &str, namespace: &Namespace) -> Result<ChangeSeq> {
     let id = point::feed_id(namespace);
-    let found = api.retrieve(collection, std::slice::from_ref(&id), &[key::TENANT, key::SEQ]).await?;
+    let found = api.retrieve(collection, std::slice::from_ref(&id), &[key::NAMESPACE, key::SEQ]).await?;
     Ok(ChangeSeq(found.iter().find_map(|found| place(found, namespace, &id)).unwrap_or_default()))
 }
 
 fn place(found: &Found, namespace: &Namespace, id: &str) -> Option<u64> {
     let payload = found.payload.as_ref()?;
-    let ours = payload.get(key::TENANT)?.as_str()? == point::feed_tenant(namespace);
+    let ours = payload.get(key::NAMESPACE)?.as_str()? == point::feed_mark(namespace);
     let named = found.id.as_str().is_some_and(|found| found.eq_ignore_ascii_case(id));
     if ours && named { payload.get(key::SEQ)?.as_u64() } else { None }
 }
@@ -70,7 +70,7 @@ pub(super) async fn apply(
         let name = point::id(namespace, id);
         let written = match stored.and_then(|stored| Some((stored, stored.embedding.as_ref()?))) {
             Some((stored, embedding)) => point::of_record(namespace, &name, seq, stored, &point::unit(embedding)),
-            None => point::marker(&point::gone_tenant(namespace), &name, seq),
+            None => point::marker(&point::gone_mark(namespace), &name, seq),
         };
         if !batch.has_room(seq, written.len()) {
             api.upsert(collection, std::mem::take(&mut batch).into_body()).await?;
@@ -99,7 +99,7 @@ async fn advance(
     (before, through): (ChangeSeq, ChangeSeq),
 ) -> Result<()> {
     let id = point::feed_id(namespace);
-    let marker = point::marker(&point::feed_tenant(namespace), &id, through.0);
+    let marker = point::marker(&point::feed_mark(namespace), &id, through.0);
     let mut body = b"{\"points\":[".to_vec();
     body.extend(marker);
     body.push(b']');

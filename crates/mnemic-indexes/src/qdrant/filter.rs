@@ -46,7 +46,7 @@ impl Scope {
         let condition = translator.node(filter, true);
         let rest = translator.undecided.then(|| filter.relaxed(&|leaf| field_of(leaf) != Some(&Field::Text)));
         let never = condition == Cond::Never;
-        let mut must = vec![matches(key::TENANT, &json!(namespace.as_str()))];
+        let mut must = vec![matches(key::NAMESPACE, &json!(namespace.as_str()))];
         if let Cond::When(condition) = condition {
             must.push(condition);
         }
@@ -77,12 +77,12 @@ impl Scope {
 
 /// Everything of a namespace: points, traces of points that are gone, and its place in the feed.
 pub(super) fn whole_namespace(namespace: &Namespace) -> Value {
-    json!({ "must": [any(key::TENANT, point::tenants(namespace).into_iter().map(Value::from))] })
+    json!({ "must": [any(key::NAMESPACE, point::marks(namespace).into_iter().map(Value::from))] })
 }
 
 /// The traces of points that went away before `seq`.
 pub(super) fn old_traces(namespace: &Namespace, seq: u64) -> Value {
-    json!({ "must": [matches(key::TENANT, &json!(point::gone_tenant(namespace))), { "key": key::SEQ, "range": { "lt": seq } }] })
+    json!({ "must": [matches(key::NAMESPACE, &json!(point::gone_mark(namespace))), { "key": key::SEQ, "range": { "lt": seq } }] })
 }
 
 fn field_of(leaf: &Filter) -> Option<&Field> {

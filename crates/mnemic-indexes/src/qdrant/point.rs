@@ -22,7 +22,7 @@ const POINTS: Uuid = Uuid::from_u128(0x6d6e_656d_6963_5f71_8472_616e_745f_7631);
 /// The members of a payload.
 pub(super) mod key {
     /// Whose point it is: the namespace, or the namespace with what no namespace holds.
-    pub(in super::super) const TENANT: &str = "tenant";
+    pub(in super::super) const NAMESPACE: &str = "namespace";
     /// The change that it is of.
     pub(in super::super) const SEQ: &str = "seq";
     pub(in super::super) const ID: &str = "id";
@@ -48,10 +48,10 @@ pub(super) mod key {
 }
 
 /// What is asked of a hit that needs no more deciding.
-pub(super) const IDENTITY: [&str; 3] = [key::TENANT, key::ID, key::VERSION];
+pub(super) const IDENTITY: [&str; 3] = [key::NAMESPACE, key::ID, key::VERSION];
 /// What is asked of a hit that the rest of a filter decides.
 pub(super) const FIELDS: [&str; 17] = [
-    key::TENANT,
+    key::NAMESPACE,
     key::ID,
     key::VERSION,
     key::USER_ID,
@@ -71,18 +71,18 @@ pub(super) const FIELDS: [&str; 17] = [
 ];
 
 /// The tenant of the traces of points that are gone. No namespace holds `#`.
-pub(super) fn gone_tenant(namespace: &Namespace) -> String {
+pub(super) fn gone_mark(namespace: &Namespace) -> String {
     format!("{namespace}#gone")
 }
 
 /// The tenant of the point that holds the place in the feed.
-pub(super) fn feed_tenant(namespace: &Namespace) -> String {
+pub(super) fn feed_mark(namespace: &Namespace) -> String {
     format!("{namespace}#feed")
 }
 
 /// Every tenant of a namespace.
-pub(super) fn tenants(namespace: &Namespace) -> [String; 3] {
-    [namespace.to_string(), gone_tenant(namespace), feed_tenant(namespace)]
+pub(super) fn marks(namespace: &Namespace) -> [String; 3] {
+    [namespace.to_string(), gone_mark(namespace), feed_mark(namespace)]
 }
 
 /// The id of a record's point.
@@ -111,7 +111,7 @@ struct Vectors<'a> {
 
 #[derive(Default, Serialize)]
 struct Payload<'a> {
-    tenant: &'a str,
+    namespace: &'a str,
     seq: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     fields: Option<Fields<'a>>,
@@ -170,13 +170,13 @@ pub(super) fn of_record(namespace: &Namespace, id: &str, seq: u64, stored: &Stor
         meta: tokens::words(&record.metadata).into_iter().collect(),
         body: body(record),
     };
-    let payload = Payload { tenant: namespace.as_str(), seq, fields: Some(fields) };
+    let payload = Payload { namespace: namespace.as_str(), seq, fields: Some(fields) };
     written(&Point { id, vector: Vectors { dense: Some(vector) }, payload })
 }
 
 /// A point without a vector that remembers a change: that a record is gone, or how far the feed was read.
-pub(super) fn marker(tenant: &str, id: &str, seq: u64) -> Vec<u8> {
-    written(&Point { id, vector: Vectors::default(), payload: Payload { tenant, seq, fields: None } })
+pub(super) fn marker(mark: &str, id: &str, seq: u64) -> Vec<u8> {
+    written(&Point { id, vector: Vectors::default(), payload: Payload { namespace: mark, seq, fields: None } })
 }
 
 fn written(point: &Point<'_>) -> Vec<u8> {
@@ -228,7 +228,7 @@ impl Seen {
         payload: Map<String, serde_json::Value>,
     ) -> Option<Self> {
         let point = point.as_str()?;
-        if payload.get(key::TENANT)?.as_str()? != namespace.as_str() {
+        if payload.get(key::NAMESPACE)?.as_str()? != namespace.as_str() {
             return None;
         }
         let record = RecordId::new(payload.get(key::ID)?.as_str()?).ok()?;
@@ -334,8 +334,8 @@ mod tests {
     fn a_point_that_is_not_what_it_says_is_not_ours() {
         let ns = namespace("a");
         let own = id(&ns, &RecordId::new("x").unwrap());
-        let payload = |tenant: &str, id: &str, version: serde_json::Value| {
-            let payload = serde_json::json!({"tenant": tenant, "id": id, "version": version});
+        let payload = |mark: &str, id: &str, version: serde_json::Value| {
+            let payload = serde_json::json!({"namespace": mark, "id": id, "version": version});
             payload.as_object().unwrap().clone()
         };
         let good = payload("a", "x", 3.into());
@@ -343,10 +343,10 @@ mod tests {
         let of = |point: serde_json::Value, payload| Seen::of(&ns, &point, payload).is_some();
         assert!(of(own.to_uppercase().into(), good.clone()));
         assert!(!of(7.into(), good.clone()) && !of(feed_id(&ns).into(), good));
-        for (tenant, id, version) in
+        for (mark, id, version) in
             [("b", "x", 3.into()), ("a#gone", "x", 3.into()), ("a", "y", 3.into()), ("a", "x", "3".into())]
         {
-            assert!(!of(own.clone().into(), payload(tenant, id, version)));
+            assert!(!of(own.clone().into(), payload(mark, id, version)));
         }
         assert!(!of(own.into(), Map::new()));
     }

@@ -128,15 +128,20 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Both.
+    /// Both, as the server puts filters of two levels together: clause by clause, so that alternatives of both are alternatives.
     pub(super) fn both(one: Option<&Self>, other: Option<&Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(one), Some(other)) => {
-                let must = vec![Condition::Filter(one.clone()), Condition::Filter(other.clone())];
-                Some(Self { must, ..Self::default() })
-            }
-            (one, other) => one.or(other).cloned(),
-        }
+        let (Some(one), Some(other)) = (one, other) else { return one.or(other).cloned() };
+        let joined = |a: &[Condition], b: &[Condition]| [a, b].concat();
+        let min_should = match (&one.min_should, &other.min_should) {
+            (Some((a, some)), Some((b, more))) => Some((joined(a, b), *some.max(more))),
+            (a, b) => a.as_ref().or(b.as_ref()).cloned(),
+        };
+        Some(Self {
+            must: joined(&one.must, &other.must),
+            must_not: joined(&one.must_not, &other.must_not),
+            should: joined(&one.should, &other.should),
+            min_should,
+        })
     }
 
     /// The points with these ids only.

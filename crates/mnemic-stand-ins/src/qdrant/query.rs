@@ -106,9 +106,20 @@ impl Collection {
         }
         let most = level.limit.saturating_add(level.offset);
         let query = member(level.body, "query");
+        if query.is_none() && !sources.is_empty() {
+            return Err(Refusal::bad_request(
+                "A query is needed to merge the prefetches. Can't have prefetches without defining a query.",
+            ));
+        }
+        if threshold(level.body).is_some() && query.is_none_or(|query| query.get("order_by").is_some()) {
+            return Err(Refusal::bad_request("A query by closeness is needed to use the score_threshold."));
+        }
         let mut found = if sources.is_empty() {
             self.base(level, query, level.filter.as_ref(), most)?
         } else if let Some(fused) = fused(query, &sources)? {
+            if member(level.body, "using").is_some() {
+                return Err(Refusal::bad_request("Fusion queries cannot be combined with the 'using' field."));
+            }
             let least = threshold(level.body);
             fused.into_iter().filter(|scored| least.is_none_or(|least| scored.score >= least)).collect()
         } else {
