@@ -91,3 +91,23 @@ fn doctor_walks_the_checklist_and_says_what_to_do_where_the_database_is_away() {
         assert!(!failed || check["fix"].is_string(), "a fault without a line of what to do: {check}");
     }
 }
+
+#[test]
+fn doctor_tells_of_writes_that_wait_in_the_spool_of_another_database() {
+    let home = Home::new();
+    let spool = home.path(".local/share/mnemic-spool/0123456789ab/s-1");
+    fs::create_dir_all(&spool).unwrap();
+    let spools = |home: &Home| {
+        let run = finished(&mut production(home, &["doctor", "--json"]));
+        let envelope: Value = serde_json::from_str(&run.out).unwrap();
+        let checks = envelope["data"]["checks"].as_array().unwrap().clone();
+        checks.into_iter().filter(|check| check["name"] == "spool directory").collect::<Vec<_>>()
+    };
+    fs::write(spool.join("lock"), "x").unwrap();
+    fs::write(spool.join("e-1"), "").unwrap();
+    assert_eq!(spools(&home).len(), 1, "nothing waits there");
+    fs::write(spool.join("e-1"), "an entry").unwrap();
+    let told = spools(&home);
+    assert_eq!((told.len(), told[0]["verdict"].as_str()), (2, Some("warning")), "{told:?}");
+    assert!(told[0]["fix"].as_str().unwrap().contains("MNEMIC_SPOOL_DIR"), "{told:?}");
+}

@@ -3,7 +3,11 @@
 mod checks;
 mod remedies;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use mnemic::{
     ErrorKind, Health, MemoryManager, Namespace, Order, PageRequest, Timestamp,
@@ -140,12 +144,45 @@ fn check_spool_directory(ctx: &Context, checks: &mut Checks) {
         return checks.good("spool", "off: writes are refused while the database is down");
     }
     let directory = &spool.directory.value;
+    if spool.directory.origin == Origin::Default {
+        check_other_spools(directory, checks);
+    }
     if !directory.exists() {
         let message = format!("{}, made when the database is first down", directory.display());
         return checks.good("spool directory", message);
     }
     check_directory("spool directory", directory, "MNEMIC_SPOOL_DIR", checks);
     check_space(directory, spool.bytes.value.max(LITTLE_SPACE), checks);
+}
+
+/// The default directory is one for each database: whoever names the database by another address leaves a spool behind.
+fn check_other_spools(directory: &Path, checks: &mut Checks) {
+    let waits = |path: &Path| {
+        files_below(path, 2).iter().any(|file| {
+            let is_segment = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("e-"));
+            is_segment && fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
+        })
+    };
+    let Some(spools) = directory.parent() else { return };
+    let others = entries(spools).into_iter().filter(|path| path != directory && path.is_dir() && waits(path));
+    for other in others {
+        let message = format!("writes wait in {}, the spool of another address of a database", other.display());
+        let fix = "run Mnemic with that address in POSTGRES_DSN, or, if it is the same database, with MNEMIC_SPOOL_DIR set to it";
+        checks.odd("spool directory", message, fix);
+    }
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn files_below(directory: &Path, depth: u8) -> Vec<PathBuf> {
+    let Some(deeper) = depth.checked_sub(1) else { return Vec::new() };
+    let within = |path: PathBuf| if path.is_dir() { files_below(&path, deeper) } else { vec![path] };
+    entries(directory).into_iter().flat_map(within).collect()
 }
 
 fn check_directory(name: &str, directory: &Path, setting: &str, checks: &mut Checks) {

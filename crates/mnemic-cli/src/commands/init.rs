@@ -1,6 +1,6 @@
 //! `mnemic init`: makes the memory's directory and says where it is and what to do next.
 
-use mnemic::Value;
+use mnemic::{Value, config::Profile};
 
 use crate::{context::Context, exit::Result, output::Answer, show};
 
@@ -15,7 +15,12 @@ pub(crate) async fn run(ctx: &Context, _args: &Args) -> Result<Answer> {
     let stats = memory.stats().await?;
     ctx.close(&memory).await;
     let model = stats.model.unwrap_or_else(|| "none (retrieval by words)".to_owned());
-    let place = ctx.directory().display().to_string();
+    let place = match ctx.settings.profile.value {
+        Profile::Dev => "process memory".to_owned(),
+        Profile::Embedded => ctx.directory().display().to_string(),
+        Profile::Production => "PostgreSQL".to_owned(),
+    };
+    let existed = existed || ctx.settings.profile.value != Profile::Embedded;
     let text = format!(
         "{} {place}\nnamespace  {}\nembedder   {model}\n\nNext:\n  mnemic add \"The hearing is on 14 July\"\n  mnemic search \"when is the hearing\"\n",
         if existed { "memory is at" } else { "made a memory at" },

@@ -16,10 +16,21 @@ pub(super) fn remedy(part: &str, kind: Option<ErrorKind>, settings: &Settings) -
         "ledger" | "outbox" if settings.profile.value == Profile::Production => of_database(kind, settings),
         "embedder" => of_embedder(kind, settings),
         "reranker" => of_reranker(kind, settings),
-        "spool" => "make room on the disk, or raise MNEMIC_SPOOL_BYTES or MNEMIC_SPOOL_AGE; what it holds is replayed in order \
-                    once the database is back"
-            .to_owned(),
+        "spool" => of_spool(kind).to_owned(),
         _ => "see the checks below, or restore a backup (mnemic restore)".to_owned(),
+    }
+}
+
+fn of_spool(kind: Option<ErrorKind>) -> &'static str {
+    match kind {
+        Some(_) => {
+            "make room on the disk and give access to MNEMIC_SPOOL_DIR, or raise MNEMIC_SPOOL_BYTES or MNEMIC_SPOOL_AGE; what it holds \
+             is replayed in order once the database is back"
+        }
+        None => {
+            "look at quarantine and damaged in the spool's directory: what lies there is kept and not replayed; write it again, or \
+             remove it once it is not needed"
+        }
     }
 }
 
@@ -43,7 +54,9 @@ fn of_database(kind: Option<ErrorKind>, settings: &Settings) -> String {
                 .to_owned()
         }
         Some(ErrorKind::Unsupported) => "use PostgreSQL 15 or newer".to_owned(),
-        Some(ErrorKind::Corrupted) | None => "restore a backup of the database, or do what the message says".to_owned(),
+        Some(ErrorKind::Corrupted) => "restore a backup of the database".to_owned(),
+        // Such as a wall between namespaces that is down: each fault ends with the statement that repairs it.
+        None => "do what the message says, then run mnemic doctor again".to_owned(),
         Some(_) => AGAIN.to_owned(),
     }
 }
