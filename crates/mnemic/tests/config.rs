@@ -153,7 +153,9 @@ fn dotenv_never_overrides_the_environment() {
 fn a_postgres_address_is_taken_in_three_forms_and_made_one() {
     let mut world = World::new();
     for scheme in ["postgresql", "postgres", "postgresql+asyncpg"] {
-        for rest in ["u:p@h:5432/d", "h", "u@[::1]:5432/d", "u:p%2F@a:1,b:65535/d?sslmode=require", "/d?host=/run/pg"] {
+        for rest in
+            ["u:p@h:5432/d", "u@h", "u@[::1]:5432/d", "u:p%2F@a:1,b:65535/d?sslmode=require", "/d?host=/run/pg&user=u"]
+        {
             world.set("POSTGRES_DSN", format!("{scheme}://{rest}"));
             let dsn = world.settings().postgres_dsn.unwrap();
             assert_eq!(dsn.value.expose(), format!("postgresql://{rest}"));

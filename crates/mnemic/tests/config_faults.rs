@@ -133,6 +133,9 @@ fn a_wrong_postgres_address_is_answered_with_the_right_form_and_never_shown() {
         (format!("{KEY}://u@h/d"), "another scheme"),
         (format!("postgresql://u:{KEY} x@h/d"), "white space"),
         ("postgresql://".to_owned(), "no host"),
+        (format!("postgresql://u:{KEY}@/d"), "no host"),
+        ("postgresql://h:5432/d".to_owned(), "no user"),
+        (format!("postgresql://:{KEY}@h:5432/d"), "no user"),
         (format!("host=h password={KEY}"), "text without ://"),
     ];
     for (dsn, said) in cases {

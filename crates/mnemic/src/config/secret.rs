@@ -59,8 +59,10 @@ pub(super) fn postgres_dsn(value: &str) -> Result<String, String> {
         return Err(refused("white space (write it as %20)"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    if rest.trim_matches('/').is_empty() {
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let option = |name: &str| query.split('&').filter_map(|part| part.split_once('=')).any(|(key, _)| key == name);
+    if hosts.is_empty() && !option("host") && !option("hostaddr") {
         return Err(refused("no host"));
     }
     for host in hosts.split(',') {
@@ -74,6 +76,9 @@ pub(super) fn postgres_dsn(value: &str) -> Result<String, String> {
                 "a port that is not a number from 1 to 65535 (in a password, write / as %2F, ? as %3F, # as %23)",
             ));
         }
+    }
+    if user.split(':').next().is_none_or(str::is_empty) && !option("user") {
+        return Err(refused("no user"));
     }
     Ok(format!("postgresql://{rest}"))
 }
