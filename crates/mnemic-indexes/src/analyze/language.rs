@@ -114,6 +114,16 @@ impl Language {
         char::from(b'@' + self as u8)
     }
 
+    /// Every language, [`Language::None`] last.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        LANGUAGES.iter().map(|(language, _, _)| *language).chain([Self::None])
+    }
+
+    /// Its name in lower case, `other` for [`Language::None`].
+    pub(crate) fn name(self) -> String {
+        if self == Self::None { "other".to_owned() } else { format!("{self:?}").to_lowercase() }
+    }
+
     /// The languages that words in `script` can be stemmed by.
     pub(super) fn of_script(script: Script) -> impl Iterator<Item = Self> {
         LANGUAGES.iter().filter(move |(_, _, of)| *of == script).map(|(language, _, _)| *language)

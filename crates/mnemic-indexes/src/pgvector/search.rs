@@ -13,6 +13,10 @@ use crate::postgres::{Space, Statement, column, condition, count, id};
 
 /// More than asked for, so that rounding in single precision leaves out none of the best.
 const SLACK: usize = 16;
+/// How many of the graph's are looked at for each that is wanted, at least.
+const SPREAD: usize = 8;
+/// What is asked of each record.
+const SELECT: &str = "SELECT d.id, d.version, d.embedding::real[] ";
 
 /// One question.
 struct Search<'a> {
@@ -20,6 +24,18 @@ struct Search<'a> {
     vector: &'a Embedding,
     filter: &'a Filter,
     limit: usize,
+}
+
+impl Search<'_> {
+    /// Keeps the closest of `d`, ties by id.
+    fn cut(&self, statement: &mut Statement) {
+        let place = statement.bind(unit(self.vector), Type::FLOAT4_ARRAY);
+        let Self { schema, limit, .. } = self;
+        statement.push(&format!(
+            " ORDER BY d.embedding OPERATOR({schema}.<#>) {place}::{schema}.vector, d.id LIMIT {}",
+            limit + SLACK
+        ));
+    }
 }
 
 impl PgvectorIndex {
@@ -96,23 +112,17 @@ impl PgvectorIndex {
 
     /// Compares every record that passes.
     fn ask_all(&self, search: &Search<'_>) -> Statement {
-        let Search { schema, vector, filter, limit } = *search;
-        let mut statement =
-            self.among("SELECT id, version, embedding::real[] FROM (SELECT d.id, d.version, d.embedding ", filter);
-        let place = statement.bind(unit(vector), Type::FLOAT4_ARRAY);
-        statement.push(&format!(
-            " ORDER BY d.embedding OPERATOR({schema}.<#>) {place}::{schema}.vector, d.id LIMIT {}) AS closest",
-            limit + SLACK
-        ));
+        let mut statement = self.among(SELECT, search.filter);
+        search.cut(&mut statement);
         statement
     }
 
-    /// Asks the graph, whose half precision and whose order are only nearly right, for more than is wanted.
+    /// Asks the graph, whose half precision and whose order are only nearly right, for many more than are wanted, and keeps the best.
     fn ask_graph(&self, search: &Search<'_>) -> (Statement, Statement) {
         let Search { schema, vector, filter, limit } = *search;
         let dimension = vector.model().dimension();
-        let wanted = limit * 2 + SLACK;
-        // A plan with a sort would compare every record of the namespace, which is what was decided against.
+        let wanted = (limit * SPREAD).max(usize::from(self.config.ef_search));
+        // A plan that sorts below the graph would compare every record of the namespace, which is what was decided against.
         let settings = Statement::new(
             "SELECT set_config('hnsw.ef_search', $2, true), set_config('hnsw.max_scan_tuples', $3, true),
                 set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.scan_mem_multiplier', '4', true),
@@ -120,17 +130,17 @@ impl PgvectorIndex {
                 set_config('enable_bitmapscan', 'off', true)
              WHERE $1 <> ''",
         )
-        .with(wanted.clamp(usize::from(self.config.ef_search), 1000).to_string(), Type::TEXT)
+        .with(wanted.min(1000).to_string(), Type::TEXT)
         .with(self.config.max_scan_tuples.to_string(), Type::TEXT);
-        let mut ask =
-            self.among("SELECT id, version, embedding::real[] FROM (SELECT d.id, d.version, d.embedding ", filter);
+        let mut ask = self.among(&format!("{SELECT} FROM (SELECT d.id, d.version, d.embedding "), filter);
         let place = ask.bind(unit(vector), Type::FLOAT4_ARRAY);
         ask.push(&format!(
             " AND d.dimension = {dimension}
              ORDER BY d.embedding::{schema}.halfvec({dimension}) OPERATOR({schema}.<=>)
                 {place}::{schema}.vector::{schema}.halfvec({dimension})
-             LIMIT {wanted}) AS closest"
+             LIMIT {wanted}) AS d"
         ));
+        search.cut(&mut ask);
         (settings, ask)
     }
 
