@@ -98,6 +98,7 @@ fn the_sql_is_taken_by_a_server() {
             .iter()
             .fold(sql.to_owned(), |sql, name| sql.replace(name, &format!("{name}_{end}")))
             .replace("DATABASE memory ", &format!("DATABASE memory_{end} "))
+            .replace("EXISTS memory ", &format!("EXISTS memory_{end} "))
     };
     let psql = |sql: &str| {
         let mut command = Command::new("psql");
@@ -105,7 +106,7 @@ fn the_sql_is_taken_by_a_server() {
     };
     let sql = own(&blocks(&page(), "sql").concat());
     let made = psql(&sql);
-    let cleared = psql(&own("DROP DATABASE memory ; DROP ROLE memory_owner; DROP ROLE memory_app;"));
+    let cleared = psql(&own("DROP DATABASE IF EXISTS memory ; DROP ROLE IF EXISTS memory_owner, memory_app;"));
     assert_eq!(made.code, 0, "{sql}\n{made:?}");
     assert_eq!(cleared.code, 0, "{cleared:?}");
 }
