@@ -197,3 +197,70 @@ async fn a_vendor_that_is_not_there_is_unavailable() {
         check(vendor, "nobody there", outcome, (ErrorKind::Unavailable, Retry::Soon));
     }
 }
+
+/// Numbers that follow from a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound.max(1)
+    }
+}
+
+/// The answer with something of it changed, doubled, cut or replaced by what parsers stumble over.
+fn spoiled(answer: &str, random: &mut Random) -> String {
+    const PIECES: [&str; 12] =
+        ["null", "[]", "{}", "-1", "1e400", "\"\"", "\u{0}", "[[[[", "NaN", ",", "\u{fffd}", "0.5,0.5"];
+    let mut chars: Vec<char> = answer.chars().collect();
+    for _ in 0..=random.below(3) {
+        let at = random.below(chars.len());
+        let until = (at + random.below(40)).min(chars.len());
+        match random.below(4) {
+            0 => drop(chars.drain(at..until)),
+            1 => chars.truncate(until),
+            2 => drop(chars.splice(at..until, PIECES[random.below(PIECES.len())].chars())),
+            _ => {
+                let again: Vec<char> = chars[at..until].to_vec();
+                drop(chars.splice(at..at, again));
+            }
+        }
+        if chars.is_empty() {
+            break;
+        }
+    }
+    chars.into_iter().collect()
+}
+
+fn is_unit(vector: &[f32], dimension: usize) -> bool {
+    let length: f32 = vector.iter().map(|component| component * component).sum();
+    vector.len() == dimension && (length - 1.0).abs() < 1e-3
+}
+
+#[tokio::test]
+async fn a_hostile_answer_of_any_vendor_is_an_error_or_vectors_of_the_model_and_never_a_panic() {
+    for (seed, vendor) in (1..).zip(VENDORS) {
+        let stand_in = vendor.stand_in();
+        let embedder = vendor.at(&stand_in.url());
+        let dimension = embedder.model().unwrap().dimension() as usize;
+        embed(&*embedder).await.unwrap();
+        let answer = String::from_utf8(stand_in.transcript().take()[0].answer.to_vec()).unwrap();
+        let mut random = Random(seed);
+        let mut refused = 0;
+        for round in 0..150 {
+            let body = spoiled(&answer, &mut random);
+            stand_in.knobs().next([Fault::json(200, body)]);
+            match embed(&*embedder).await {
+                Ok(vectors) => {
+                    assert_eq!(vectors.len(), TEXTS.len());
+                    assert!(vectors.iter().all(|vector| is_unit(vector, dimension)), "{vendor:?}, round {round}");
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{vendor:?}, round {round}: {error:?}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 75, "{vendor:?}: only {refused} were refused");
+    }
+}

@@ -66,6 +66,12 @@ async fn gemini() {
         Vendor::Gemini,
         &[
             (400, r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#, Denied, NEVER),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"API key expired. Please renew the API key.","status":"INVALID_ARGUMENT"}}"#,
+                Denied,
+                NEVER,
+            ),
             (400, r#"{"error":{"code":400,"message":"* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch\n","status":"INVALID_ARGUMENT"}}"#, InvalidInput, NEVER),
             (400, r#"{"error":{"code":400,"message":"Request payload size exceeds the limit: 4194304 bytes.","status":"INVALID_ARGUMENT"}}"#, InvalidInput, NEVER),
             (400, r#"[{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}]"#, Denied, NEVER),
@@ -89,7 +95,7 @@ async fn openai_and_its_likes() {
         &[
             (401, r#"{"error":{"message":"Incorrect API key provided: pa-hu***sh.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#, Denied, NEVER),
             (429, r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#, Denied, NEVER),
-            (429, r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":null}}"#, Denied, NEVER),
+            (429, r#"{"error":{"message":"Billing limit reached","type":"insufficient_quota","param":null,"code":null}}"#, Denied, NEVER),
             (429, r#"{"error":{"message":"Rate limit reached for text-embedding-3-large","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#, RateLimited, Retry::Soon),
             (404, r#"{"error":{"message":"The model `x` does not exist or you do not have access to it.","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#, InvalidConfig, NEVER),
             (400, r#"{"error":{"message":"This model's maximum context length is 8192 tokens, however you requested 10000 tokens (10000 in your prompt; 0 for the completion). Please reduce your prompt; or completion length.","type":"invalid_request_error","param":null,"code":null}}"#, InvalidInput, NEVER),

@@ -57,7 +57,7 @@ pub(super) fn classify(answer: &Answer, texts: &[&str]) -> Refusal {
     };
     let reason = |wanted: &str| status.details.iter().any(|detail| detail.reason.as_deref() == Some(wanted));
     match answer.status() {
-        400 if reason("API_KEY_INVALID") || reason("API_KEY_EXPIRED") || low.contains("api key") => {
+        400 if reason("API_KEY_INVALID") || reason("API_KEY_EXPIRED") || low.starts_with("api key") => {
             Error::new(ErrorKind::Denied, format!("{SERVICE} refused the credentials (status 400)"))
                 .with_context("status", "400")
                 .into()

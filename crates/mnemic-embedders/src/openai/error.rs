@@ -45,32 +45,30 @@ fn read(answer: &Answer) -> Said {
 }
 
 /// The only place where an answer over this protocol becomes an error.
-pub(super) fn classify(answer: &Answer, model: &str, texts: &[&str]) -> Refusal {
+pub(super) fn classify(answer: &Answer, (service, model): (&str, &str), texts: &[&str]) -> Refusal {
     let told = read(answer);
     let (low, code) = (told.message.to_lowercase(), told.code.to_lowercase());
     let message = said(&told.message, texts);
     let error = |kind: ErrorKind, what: &str| {
-        Error::new(kind, format!("{what} (status {}): {message}", answer.status()))
+        Error::new(kind, format!("{service} {what} (status {}): {message}", answer.status()))
             .with_context("status", answer.status().to_string())
             .with_context("code", said(&told.code, texts))
     };
     match answer.status() {
         // Money does not come back by waiting.
         429 if code == "insufficient_quota" || low.contains("exceeded your current quota") => {
-            error(ErrorKind::Denied, "the quota of the embedding account is used up").into()
+            error(ErrorKind::Denied, "reports a quota that is used up").into()
         }
         401 | 403 => from_status(answer, "").into(),
-        404 => {
-            error(ErrorKind::InvalidConfig, &format!("the embedding server does not know the model {model:?}")).into()
-        }
+        404 => error(ErrorKind::InvalidConfig, &format!("does not know the model {model:?}")).into(),
         400 | 413 | 422 if answer.status() == 413 || too_much(&low, &code) => {
-            Refusal::TooMuch(error(ErrorKind::InvalidInput, "the embedding server finds a request too large"))
+            Refusal::TooMuch(error(ErrorKind::InvalidInput, "finds a request too large"))
         }
         400 if told.param == "dimensions" || low.contains("dimensions") || low.contains("matryoshka") => {
-            error(ErrorKind::InvalidConfig, "the embedding server refused the dimension").into()
+            error(ErrorKind::InvalidConfig, "refused the dimension").into()
         }
         400 if told.param == "model" || code == "model_not_found" => {
-            error(ErrorKind::InvalidConfig, "the embedding server refused the model").into()
+            error(ErrorKind::InvalidConfig, "refused the model").into()
         }
         _ => from_status(answer, &message).into(),
     }

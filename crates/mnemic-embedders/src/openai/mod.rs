@@ -163,7 +163,7 @@ impl Wire {
         };
         let answer = self.client.send(Call::post("/embeddings", encoded(&body)?)).await?;
         if !answer.is_success() {
-            return Err(error::classify(&answer, &self.name, texts));
+            return Err(error::classify(&answer, (self.profile.service, &self.name), texts));
         }
         let list: List = read(&answer)?;
         let entries =

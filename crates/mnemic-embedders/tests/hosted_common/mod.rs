@@ -26,6 +26,7 @@ pub const KEY: &str = "pa-hush-hush";
 pub enum Vendor {
     Voyage,
     Gemini,
+    Gemini2,
     OpenAi,
     Ollama,
     Vllm,
@@ -33,14 +34,22 @@ pub enum Vendor {
     TeiOpenAi,
 }
 
-pub const VENDORS: [Vendor; 7] =
-    [Vendor::Voyage, Vendor::Gemini, Vendor::OpenAi, Vendor::Ollama, Vendor::Vllm, Vendor::Tei, Vendor::TeiOpenAi];
+pub const VENDORS: [Vendor; 8] = [
+    Vendor::Voyage,
+    Vendor::Gemini,
+    Vendor::Gemini2,
+    Vendor::OpenAi,
+    Vendor::Ollama,
+    Vendor::Vllm,
+    Vendor::Tei,
+    Vendor::TeiOpenAi,
+];
 
 impl Vendor {
     pub fn stand_in(self) -> StandIn {
         match self {
             Self::Voyage => voyage::start(voyage::Options::default()),
-            Self::Gemini => gemini::start(gemini::Options::default()),
+            Self::Gemini | Self::Gemini2 => gemini::start(gemini::Options::default()),
             Self::OpenAi => openai::start(openai::Options::of(openai::Flavour::OpenAi)),
             Self::Ollama => openai::start(openai::Options::of(openai::Flavour::Ollama)),
             Self::Vllm => openai::start(openai::Options::of(openai::Flavour::Vllm)),
@@ -67,9 +76,10 @@ impl Vendor {
                 let config = VoyageConfig::new(KEY.to_owned().into());
                 Arc::new(VoyageEmbedder::new(VoyageConfig { address: Some(below), ..config }).unwrap())
             }
-            Self::Gemini => {
+            Self::Gemini | Self::Gemini2 => {
                 let config = GeminiConfig::new(KEY.to_owned().into());
-                Arc::new(GeminiEmbedder::new(GeminiConfig { address: Some(address), ..config }).unwrap())
+                let model = if self == Self::Gemini { config.model } else { "gemini-embedding-2".to_owned() };
+                Arc::new(GeminiEmbedder::new(GeminiConfig { model, address: Some(address), ..config }).unwrap())
             }
             Self::OpenAi => {
                 let config = OpenAiConfig::new(KEY.to_owned().into());
@@ -84,11 +94,6 @@ impl Vendor {
 
     /// Whether its answers say by an index which text a vector is for.
     pub fn has_indices(self) -> bool {
-        !matches!(self, Self::Gemini | Self::Tei)
-    }
-
-    /// Whether vectors come in base64, which can hold what JSON has no number for.
-    pub fn has_base64(self) -> bool {
-        !matches!(self, Self::Gemini | Self::Tei)
+        !matches!(self, Self::Gemini | Self::Gemini2 | Self::Tei)
     }
 }

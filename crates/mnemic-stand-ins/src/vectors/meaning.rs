@@ -11,6 +11,9 @@ use super::unit;
 /// How far a vector leans towards what it was asked for, so that a query and a document differ.
 const LEANING: f32 = 0.05;
 
+/// How much of a vector is the text's own and no meaning.
+const OWN: f32 = 0.01;
+
 /// Makes vectors for any model name and dimension.
 #[derive(Clone, Debug)]
 pub(crate) struct Meaning(StaticEmbedder);
@@ -61,7 +64,7 @@ impl Meaning {
         let dimension = self.0.model().map_or(256, |model| model.dimension() as usize);
         let known = self.0.embed(Purpose::Document, &[text]).await;
         if let Some(embedding) = known.ok().and_then(|mut known| known.pop()).flatten() {
-            return embedding.components().to_vec();
+            return told_apart(embedding.components().to_vec(), text, OWN);
         }
         let mut vector = vec![0.0; dimension];
         let chars: Vec<char> = format!(" {text} ").chars().collect();
@@ -75,13 +78,19 @@ impl Meaning {
                 }
             }
         }
-        // Eight steps that cancel out each other would leave nothing.
-        let mut random = Random::of(&[text.as_bytes()]);
-        for component in &mut vector {
-            *component += 0.01 * random.sign();
-        }
-        unit(vector)
+        told_apart(vector, text, 1.0)
     }
+}
+
+/// A little of the text itself in its vector: a vendor's model reads every byte, and gives no two texts the same vector because it
+/// knows only what they share.
+fn told_apart(mut vector: Vec<f32>, text: &str, share: f32) -> Vec<f32> {
+    let step = share / (vector.len() as f32).sqrt();
+    let mut random = Random::of(&[text.as_bytes()]);
+    for component in &mut vector {
+        *component += step * random.sign();
+    }
+    unit(vector)
 }
 
 /// Numbers that follow from a seed and are the same everywhere.
@@ -145,7 +154,8 @@ mod tests {
     async fn every_text_has_a_vector_of_its_own_and_every_task_another() {
         let meaning = Meaning::new().unwrap();
         let mut seen: Vec<Vec<f32>> = Vec::new();
-        for text in ["\u{e000}\u{e001}", "\u{f8ff}", "\u{10fffd}", "客户住在里加", "", "a"] {
+        for text in ["\u{e000}\u{e001}", "\u{f8ff}", "\u{10fffd}", "客户住在里加", "", "a", "a \u{f8ff}", "a \u{e000}"]
+        {
             let vector = meaning.vector("m", "", text, 256).await;
             assert!(!seen.contains(&vector) && (cosine(&vector, &vector) - 1.0).abs() < 1e-4, "{text:?}");
             seen.push(vector);
