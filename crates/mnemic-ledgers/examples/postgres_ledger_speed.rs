@@ -1,7 +1,7 @@
 //! Measures the PostgreSQL ledger beside what the server does by itself, within one run: a batch of records with long vectors beside
 //! COPY of the same rows, and commits of many writers beside pgbench. Not a test: it prints figures.
 //!
-//! `MNEMIC_TEST_POSTGRES_18=… cargo run --release -p mnemic-ledgers --example postgres_speed`
+//! `MNEMIC_TEST_POSTGRES_18=… cargo run --release -p mnemic-ledgers --example postgres_ledger_speed`
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a tool for developers")]
 
 use std::{
