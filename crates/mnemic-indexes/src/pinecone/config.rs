@@ -87,8 +87,8 @@ impl PineconeConfig {
             return Ok(());
         }
         let expected = "1 to 16 characters of a-z, 0-9 and -, with a letter or digit at both ends";
-        let message = format!("pinecone_prefix: expected {expected}, found {}", mnemic_core::ids::quoted(&self.prefix));
-        Err(Error::new(mnemic_core::ErrorKind::InvalidConfig, message).with_field("pinecone_prefix"))
+        let message = format!("pinecone_index: expected {expected}, found {}", mnemic_core::ids::quoted(&self.prefix));
+        Err(Error::new(mnemic_core::ErrorKind::InvalidConfig, message).with_field("pinecone_index"))
     }
 
     pub(super) fn tell(&self, what: &str) {

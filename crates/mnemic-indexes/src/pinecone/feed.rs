@@ -94,15 +94,9 @@ impl PineconeIndex {
         };
         let (mut put, mut gone) = (Vec::new(), Vec::new());
         for (id, change) in last {
-            let stored = change.record.as_ref().and_then(|stored| Some((&stored.record, stored.embedding.as_ref()?)));
-            let id = ids::encode(id.as_str());
-            match stored {
-                Some((record, embedding)) => put.push(Vector {
-                    id,
-                    values: wire::sendable(embedding.components()),
-                    metadata: held::metadata(record),
-                }),
-                None => gone.push(id),
+            match vector(change) {
+                Some(vector) => put.push(vector),
+                None => gone.push(ids::encode(id.as_str())),
             }
         }
         if put.is_empty() && gone.is_empty() && through.0 - space.persisted().0 < UNKEPT {
@@ -202,6 +196,17 @@ impl PineconeIndex {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
+}
+
+/// The vector of a change; `None` where there is nothing to search: no record, or no embedding of it.
+pub(super) fn vector(change: &IndexChange) -> Option<Vector<'_>> {
+    let stored = change.record.as_ref()?;
+    let embedding = stored.embedding.as_ref()?;
+    Some(Vector {
+        id: ids::encode(change.id.as_str()),
+        values: wire::sendable(embedding.components()),
+        metadata: held::metadata(&stored.record),
+    })
 }
 
 /// Refuses an embedding of another model before anything is sent.

@@ -143,6 +143,16 @@ impl PineconeIndex {
     }
 }
 
+/// The bodies that write the records of these changes into a Pinecone namespace, as [`Index::apply`] sends them. For measuring what
+/// writing them costs.
+///
+/// # Errors
+/// `Bug` if a body cannot be written.
+pub fn upsert_bodies(namespace: &str, changes: &[IndexChange]) -> Result<Vec<bytes::Bytes>> {
+    let batches = wire::upserts(namespace, &changes.iter().filter_map(feed::vector).collect::<Vec<_>>())?;
+    Ok(batches.iter().map(wire::Batch::body).collect())
+}
+
 /// The answer, if it tells of success; `None` if the namespace is not there, which is as good as empty.
 fn there(answer: Answer) -> Result<Option<Answer>> {
     if answer.is_success() {

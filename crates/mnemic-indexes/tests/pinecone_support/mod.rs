@@ -16,6 +16,7 @@ use mnemic_stand_ins::{Exchange, Knobs, pinecone::StandIn};
 /// A stand-in and an index on it, prepared for one namespace.
 pub(crate) struct Bench {
     pub(crate) stand_in: StandIn,
+    config: PineconeConfig,
     pub(crate) index: PineconeIndex,
     pub(crate) ns: Namespace,
     pub(crate) model: EmbeddingModel,
@@ -29,15 +30,16 @@ impl Bench {
 
     pub(crate) async fn with(model: EmbeddingModel, change: impl FnOnce(PineconeConfig) -> PineconeConfig) -> Self {
         let stand_in = StandIn::start(Knobs::new()).unwrap();
-        let index = PineconeIndex::new(change(config(&stand_in))).unwrap();
+        let config = change(config(&stand_in));
+        let index = PineconeIndex::new(config.clone()).unwrap();
         let ns = namespace();
         index.prepare(&ns, Some(&model)).await.unwrap();
-        Self { stand_in, index, ns, model }
+        Self { stand_in, config, index, ns, model }
     }
 
     /// Another handle on the same data, as another process would have it.
     pub(crate) async fn another(&self) -> PineconeIndex {
-        let other = PineconeIndex::new(config(&self.stand_in)).unwrap();
+        let other = PineconeIndex::new(self.config.clone()).unwrap();
         other.prepare(&self.ns, Some(&self.model)).await.unwrap();
         other
     }
@@ -70,7 +72,12 @@ impl Bench {
     }
 
     /// Asks the control plane something behind the index's back.
-    pub(crate) async fn control(&self, method: Method, path: &str, body: Option<serde_json::Value>) -> serde_json::Value {
+    pub(crate) async fn control(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> serde_json::Value {
         let config = ClientConfig {
             service: "Pinecone",
             address: Address::new("url", &self.stand_in.url()).unwrap(),
