@@ -52,17 +52,10 @@ impl Tokenizer {
         if self.count(text) <= most {
             return text;
         }
-        // Counts grow with the text, so the place is found by halving.
-        let (mut fits, mut above) = (0, text.len());
-        while above - fits > 1 {
-            let middle = fits.midpoint(above);
-            let end = text.floor_char_boundary(middle);
-            if end > fits && self.count(text.get(..end).unwrap_or_default()) <= most {
-                fits = end;
-            } else {
-                above = middle;
-            }
-        }
+        let ends: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        // Counts grow with the text, so the last end that fits is found by halving.
+        let fitting = ends.partition_point(|end| self.count(text.get(..*end).unwrap_or_default()) <= most);
+        let fits = fitting.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or_default();
         text.get(..fits).unwrap_or_default()
     }
 }
