@@ -49,6 +49,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_later_try_has_only_what_is_left_of_the_whole_call() {
+        let times = Times { attempt: Duration::from_secs(6), deadline: Duration::from_secs(10) };
+        let retry = RetryConfig { base: Duration::ZERO, ..RetryConfig::default() };
+        let profile = Profile::reranker().timed(times).retrying(Some(retry));
+        let scripted = Arc::new(Scripted::always(Answer::Hang));
+        let guarded = Guarded::new(scripted.clone(), Backend::new("test", profile).with_budget_for_tests());
+        let start = Instant::now();
+        let error = guarded.rerank("q", &["t"]).await.unwrap_err();
+        assert_eq!((scripted.calls(), start.elapsed().as_secs()), (2, 10));
+        assert!(error.to_string().contains("deadline"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_error_of_a_cut_try_names_the_backend_and_the_limit() {
         let deadline = Deadline::after(Duration::from_secs(20));
         let never = std::future::pending::<Result<()>>();

@@ -90,6 +90,7 @@ async fn an_error_is_not_remembered() {
     let (inner, cached) = cached(Lengths::new());
     *inner.failing.lock().unwrap() = true;
     assert_eq!(cached.embed(Purpose::Document, &["a"]).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(lock(&cached.flights).waiting.is_empty(), "nobody asks any more");
     *inner.failing.lock().unwrap() = false;
     assert!(documents(&cached, &["a"]).await[0].is_some());
     assert_eq!(inner.asked().len(), 2);
@@ -173,9 +174,9 @@ async fn what_was_asked_for_before_forgetting_is_not_kept_when_it_arrives_after(
         });
         settle().await;
         if clear {
-            cached.clear()
+            cached.clear();
         } else {
-            cached.forget(&["secret"])
+            cached.forget(&["secret"]);
         }
         inner.gate.as_ref().unwrap().notify_one();
         assert!(call.await.unwrap().unwrap()[0].is_some());

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use common::*;
+use common::{Rng, at, text};
 use libtest_mimic::{Arguments, Trial};
 use mnemic_spool::{Spool, SpoolConfig};
 

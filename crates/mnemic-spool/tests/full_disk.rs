@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use common::*;
+use common::{at, open, waiting};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use mnemic_core::{ErrorKind, Retry};
 

@@ -1,5 +1,12 @@
 //! Memory does not grow with the queue: a hundred thousand entries are taken over and drained in a few megabytes.
 //! Alone in its process, so that nothing else is measured.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and this one tells figures"
+)]
 
 mod common;
 

@@ -94,28 +94,34 @@ impl Simulated {
     pub fn power_on(&self, rng: &mut Rng) {
         let mut state = self.state();
         (state.cut, state.locks, state.failing_sync) = (u64::MAX, BTreeMap::new(), None);
-        for node in &mut state.nodes {
-            match node {
-                Node::File { live, safe } => {
-                    let length = if rng.below(2) == 0 { live.len() } else { safe.len() };
-                    let mut left = vec![0; length];
-                    for (n, sector) in left.chunks_mut(SECTOR).enumerate() {
-                        let from = if rng.below(2) == 0 { &*live } else { &*safe };
-                        let old = from.get(n * SECTOR..).unwrap_or_default();
-                        let known = old.len().min(sector.len());
-                        sector[..known].copy_from_slice(&old[..known]);
+        state.nodes.iter_mut().for_each(|node| node.power_on(rng));
+    }
+}
+
+impl Node {
+    fn power_on(&mut self, rng: &mut Rng) {
+        let mut is_live = || rng.below(2) == 0;
+        match self {
+            Self::File { live, safe } => {
+                let mut left = vec![0; if is_live() { live.len() } else { safe.len() }];
+                for (n, sector) in left.chunks_mut(SECTOR).enumerate() {
+                    let from = if is_live() { &*live } else { &*safe };
+                    let old = from.get(n * SECTOR..).unwrap_or_default();
+                    let known = old.len().min(sector.len());
+                    sector[..known].copy_from_slice(&old[..known]);
+                }
+                (*live, *safe) = (left.clone(), left);
+            }
+            Self::Dir { live, safe } => {
+                let names: BTreeSet<String> = live.keys().chain(safe.keys()).cloned().collect();
+                let mut left = BTreeMap::new();
+                for name in names {
+                    let from = if is_live() { &*live } else { &*safe };
+                    if let Some(node) = from.get(&name) {
+                        left.insert(name, *node);
                     }
-                    (*live, *safe) = (left.clone(), left);
                 }
-                Node::Dir { live, safe } => {
-                    let names: BTreeSet<String> = live.keys().chain(safe.keys()).cloned().collect();
-                    let chosen = |name: &String, rng: &mut Rng| {
-                        let from = if rng.below(2) == 0 { &*live } else { &*safe };
-                        from.get(name).map(|node| (name.clone(), *node))
-                    };
-                    let left: BTreeMap<_, _> = names.iter().filter_map(|name| chosen(name, rng)).collect();
-                    (*live, *safe) = (left.clone(), left);
-                }
+                (*live, *safe) = (left.clone(), left);
             }
         }
     }
