@@ -98,7 +98,9 @@ impl Model {
             Step::SettleFirst(count) => {
                 let ids: Vec<_> = spool.peek(count).await.unwrap().iter().map(|entry| entry.id).collect();
                 spool.settle_all(&ids).await.unwrap();
-                ids.into_iter().for_each(|id| drop(self.leave(id)));
+                for id in ids {
+                    self.leave(id);
+                }
             }
             Step::SettleAgain(n) => {
                 if let Some(id) = (!self.gone.is_empty()).then(|| self.gone[n % self.gone.len()]) {
