@@ -30,7 +30,7 @@ async fn append_many(spool: &Spool, from: usize, count: usize) {
         .map(|n| {
             let spool = spool.clone();
             tokio::spawn(async move {
-                let payload = format!("{n:0width$}", width = BYTES);
+                let payload = format!("{n:0BYTES$}");
                 spool.append(at(n as i64), "lane", payload.as_bytes()).await.unwrap();
             })
         })
