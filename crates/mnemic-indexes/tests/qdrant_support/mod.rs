@@ -1,5 +1,11 @@
 //! A stand-in for Qdrant and an index on it, for tests. Not here: any test.
-#![allow(dead_code, reason = "not every test uses everything")]
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, and not every test uses everything"
+)]
 
 use mnemic_conformance::fixtures::{Rng, embedding, model, record, record_id};
 use mnemic_core::{
