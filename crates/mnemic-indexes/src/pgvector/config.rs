@@ -18,7 +18,7 @@ pub struct PgvectorConfig {
 
 impl Default for PgvectorConfig {
     fn default() -> Self {
-        Self { name: "pgvector", exact_records: 2_000, ef_search: 200, max_scan_tuples: 50_000 }
+        Self { name: "pgvector", exact_records: 5_000, ef_search: 400, max_scan_tuples: 50_000 }
     }
 }
 

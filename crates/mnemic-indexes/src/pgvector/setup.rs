@@ -149,7 +149,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON mnemic.vectors TO mnemic_app;
 /// Vectors of more than 2000 dimensions fit into a graph in half precision only; what is found is scored again in full.
 const GRAPH: &str = "
 CREATE INDEX IF NOT EXISTS vectors_hnsw_{dimension} ON mnemic.vectors
-    USING hnsw ((embedding::{schema}.halfvec({dimension})) {schema}.halfvec_cosine_ops) WHERE dimension = {dimension};
+    USING hnsw ((embedding::{schema}.halfvec({dimension})) {schema}.halfvec_cosine_ops)
+    WITH (m = 16, ef_construction = 128) WHERE dimension = {dimension};
 ";
 
 fn without_extension(error: Error) -> Error {

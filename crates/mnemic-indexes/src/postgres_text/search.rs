@@ -164,11 +164,15 @@ impl Search<'_> {
                 " AND p.document IN (SELECT c.document FROM mnemic.text_postings c WHERE c.namespace = $1 AND c.term = ANY ({place}))"
             )
         };
-        let condition = condition(self.filter, &mut statement);
-        let condition = condition.map_or_else(String::new, |condition| format!(" AND {condition}"));
+        let most = self.limit + SLACK;
+        // Where every record passes, only those that can be among the best are looked up, for their ids decide between equals.
+        let passes = condition(self.filter, &mut statement).unwrap_or_else(|| {
+            let last = format!("SELECT score FROM scored ORDER BY score DESC OFFSET {} LIMIT 1", most - 1);
+            format!("scored.score >= coalesce(({last}), 0)")
+        });
         statement.push(&format!(
             "WITH word AS MATERIALIZED (SELECT * FROM unnest($2, $3, $4) AS word (term, number, weight)),
-             scored AS (
+             scored AS MATERIALIZED (
                 SELECT p.document, max(p.length) AS length,
                     sum((word.weight * p.count / (p.count + $5 + $6 * p.length))::integer) AS score
                 FROM mnemic.text_postings p JOIN word ON word.term = p.term
@@ -177,13 +181,12 @@ impl Search<'_> {
              best AS MATERIALIZED (
                 SELECT d.id, d.version, scored.document, scored.length
                 FROM scored JOIN mnemic.text_documents d ON d.namespace = $1 AND d.document = scored.document
-                WHERE TRUE{condition}
-                ORDER BY scored.score DESC, d.id LIMIT {})
+                WHERE {passes}
+                ORDER BY scored.score DESC, d.id LIMIT {most})
              SELECT best.id, best.version, best.length, parts.numbers, parts.counts FROM best CROSS JOIN LATERAL (
                 SELECT array_agg(word.number) AS numbers, array_agg(p.count) AS counts
                 FROM mnemic.text_postings p JOIN word ON word.term = p.term
-                WHERE p.namespace = $1 AND p.term = ANY ($2) AND p.document = best.document) AS parts",
-            self.limit + SLACK
+                WHERE p.namespace = $1 AND p.term = ANY ($2) AND p.document = best.document) AS parts"
         ));
         statement
     }

@@ -1,4 +1,4 @@
-//! Proves that the graph which all namespaces share finds what a comparison with every record finds: among many tenants, under filters
+//! Proves that the graph which all namespaces share finds what a comparison with every record finds: among many namespaces, under filters
 //! that few records pass, on vectors without any structure that would help. Not here: the contract (`conformance_pgvector`).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
@@ -16,7 +16,7 @@ use mnemic_indexes::{LocalIndex, LocalIndexConfig, PgvectorConfig, PgvectorIndex
 use mnemic_postgres::{Pool, testing::TestServer};
 use support::{main_of, tests};
 
-const TENANTS: usize = 20;
+const NAMESPACES: usize = 20;
 const RECORDS: usize = 250;
 const DIMENSION: u32 = 48;
 const TOP: usize = 10;
@@ -40,8 +40,8 @@ fn model() -> EmbeddingModel {
     EmbeddingModel::new("test", "random", DIMENSION, Metric::Cosine).unwrap()
 }
 
-fn tenant(number: usize) -> Namespace {
-    Namespace::new(format!("tenant{number}")).unwrap()
+fn nth(number: usize) -> Namespace {
+    Namespace::new(format!("ns{number}")).unwrap()
 }
 
 fn changes(random: &mut Random) -> Vec<IndexChange> {
@@ -66,11 +66,11 @@ async fn fed(pool: &Pool) -> LocalIndex {
     let ours = PgvectorIndex::new(pool.clone(), PgvectorConfig::default()).unwrap();
     let exact = LocalIndex::new(LocalIndexConfig::default()).unwrap();
     let mut random = Random(20);
-    for number in 0..TENANTS {
+    for number in 0..NAMESPACES {
         let changes = changes(&mut random);
         for index in [&ours as &dyn Index, &exact] {
-            index.prepare(&tenant(number), Some(&model())).await.unwrap();
-            index.apply(&tenant(number), &changes, ChangeSeq(RECORDS as u64)).await.unwrap();
+            index.prepare(&nth(number), Some(&model())).await.unwrap();
+            index.apply(&nth(number), &changes, ChangeSeq(RECORDS as u64)).await.unwrap();
         }
     }
     exact
@@ -89,10 +89,10 @@ async fn the_shared_graph_finds_what_comparing_every_record_finds(server: TestSe
         let mut random = Random(21);
         for filter in &filters {
             let (mut right, mut asked) = (0, 0);
-            for number in 0..TENANTS {
+            for number in 0..NAMESPACES {
                 let query = random.embedding();
-                let truth = exact.search_dense(&tenant(number), &query, filter, TOP).await.unwrap();
-                let found = ours.search_dense(&tenant(number), &query, filter, TOP).await.unwrap();
+                let truth = exact.search_dense(&nth(number), &query, filter, TOP).await.unwrap();
+                let found = ours.search_dense(&nth(number), &query, filter, TOP).await.unwrap();
                 assert_eq!(found.len(), truth.len(), "{filter:?}");
                 let best: BTreeSet<&str> = ids(&truth).into_iter().collect();
                 right += found.iter().filter(|hit| best.contains(hit.id.as_str())).count();
@@ -116,10 +116,10 @@ async fn the_graph_is_asked_and_nothing_is_sorted_below_it(server: TestServer) {
     let database = server.database().await;
     let pool = Pool::connect(database.config()).await.unwrap();
     let ours = PgvectorIndex::new(pool, PgvectorConfig::default()).unwrap();
-    ours.prepare(&tenant(0), Some(&model())).await.unwrap();
-    ours.apply(&tenant(0), &changes(&mut Random(22)), ChangeSeq(RECORDS as u64)).await.unwrap();
+    ours.prepare(&nth(0), Some(&model())).await.unwrap();
+    ours.apply(&nth(0), &changes(&mut Random(22)), ChangeSeq(RECORDS as u64)).await.unwrap();
     let filter = Filter::equals(Field::Tags, "tag3");
-    let plan = ours.explain_graph(&tenant(0), &Random(23).embedding(), &filter).await.unwrap();
+    let plan = ours.explain_graph(&nth(0), &Random(23).embedding(), &filter).await.unwrap();
     assert!(plan.contains(&format!("Index Scan using vectors_hnsw_{DIMENSION}")), "{plan}");
     assert_eq!(plan.matches("Sort Key").count(), 1, "only the final order is sorted: {plan}");
 }
@@ -131,10 +131,10 @@ async fn a_graph_that_may_look_at_too_little_gives_way_to_a_comparison_with_all(
     let config = PgvectorConfig { exact_records: 0, ef_search: 1, max_scan_tuples: 1, ..PgvectorConfig::default() };
     let ours = PgvectorIndex::new(pool, config).unwrap();
     let rare = Filter::equals(Field::Tags, "tag5");
-    for number in 0..TENANTS {
+    for number in 0..NAMESPACES {
         let query = Random(number as u64).embedding();
-        let truth = exact.search_dense(&tenant(number), &query, &rare, TOP).await.unwrap();
-        let found = ours.search_dense(&tenant(number), &query, &rare, TOP).await.unwrap();
+        let truth = exact.search_dense(&nth(number), &query, &rare, TOP).await.unwrap();
+        let found = ours.search_dense(&nth(number), &query, &rare, TOP).await.unwrap();
         assert_eq!(found.len(), truth.len());
     }
 }
