@@ -134,7 +134,7 @@ async fn each_bound_refuses_the_first_entry_beyond_it_names_itself_and_yields_wh
         spool.append(at(0), "lane", b"0123456789").await.unwrap();
     }
     let place = tempfile::tempdir().unwrap();
-    let spool = Spool::open(SpoolConfig { max_age: Duration::from_secs(60), ..base(&place) }).await.unwrap();
+    let spool = Spool::open(SpoolConfig { max_age: Duration::from_mins(1), ..base(&place) }).await.unwrap();
     let first = spool.append(at(0), "lane", b"").await.unwrap();
     spool.append(at(60), "lane", b"").await.unwrap();
     let error = spool.append(at(61), "lane", b"").await.unwrap_err();
