@@ -187,7 +187,7 @@ async fn hits_that_make_no_sense_are_dropped_and_counted() {
     bench.apply(&writes(2, &bench.model)).await.unwrap();
     let meta = |id: &str, version: serde_json::Value| json!({"id": id, "version": version, "kind": "semantic"});
     let answer = json!({"matches": [
-        {"id": "r001", "score": 1.0000002, "metadata": meta("r001", json!(1))},
+        {"id": "r001", "score": 1.000_000_2, "metadata": meta("r001", json!(1))},
         {"id": "r001", "score": 0.9, "metadata": meta("r001", json!(1))},
         {"id": "r002", "score": null, "metadata": meta("r002", json!(2))},
         {"id": "r002", "score": "NaN", "metadata": meta("r002", json!(2))},

@@ -5,7 +5,7 @@
 mod pinecone_support;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::Write as _,
     process::{Command, ExitCode, Stdio},
 };
@@ -43,7 +43,7 @@ async fn compare(python: &std::path::Path, seed: u64) {
     let mut seq = 0;
     let mut steps = Vec::new();
     for _ in 0..12 {
-        let (mut changes, mut put, mut gone) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        let (mut changes, mut put, mut gone) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for _ in 0..=rng.below(9) {
             seq += 1;
             let id = format!("r{} ж~}}\"", rng.below(14));
@@ -54,7 +54,7 @@ async fn compare(python: &std::path::Path, seed: u64) {
             } else {
                 changes.push(write(seq, random_record(&mut rng, &id), embedding(&mut rng, &bench.model)));
                 gone.remove(&id);
-                put.insert(id, ());
+                put.insert(id);
             }
         }
         let before = bench.stand_in.requests().len();

@@ -49,8 +49,8 @@ async fn no_filter_loses_a_record_that_passes_it_whatever_missing_fields_are_to_
     assert!(extra * 3 < passing, "{extra} beside {passing} were left undecided");
 }
 
-fn with_note(id: String, note: &str) -> MemoryRecord {
-    let mut record = record(&id, "text");
+fn with_note(id: &str, note: &str) -> MemoryRecord {
+    let mut record = record(id, "text");
     record.metadata = Object::from([("note".to_owned(), Value::from(note))]);
     record
 }
@@ -59,7 +59,7 @@ fn with_note(id: String, note: &str) -> MemoryRecord {
 async fn where_pinecone_cannot_decide_more_is_asked_for_until_enough_pass() {
     let bench = Bench::new().await;
     let records: Vec<MemoryRecord> =
-        (0..400).map(|n| with_note(format!("r{n:03}"), if n % 100 == 3 { "a rare word" } else { "usual" })).collect();
+        (0..400).map(|n| with_note(&format!("r{n:03}"), if n % 100 == 3 { "a rare word" } else { "usual" })).collect();
     bench.apply(&changes(&bench, &records)).await.unwrap();
     let note = Field::Metadata(vec!["note".to_owned()]);
     let filter = Filter::Compare(note, Comparison::Contains, Operand::String("rare".to_owned()));
@@ -74,7 +74,7 @@ async fn where_pinecone_cannot_decide_more_is_asked_for_until_enough_pass() {
 #[tokio::test]
 async fn an_answer_too_large_for_pinecone_is_asked_for_in_fewer_matches() {
     let bench = Bench::new().await;
-    let records: Vec<MemoryRecord> = (0..300).map(|n| with_note(format!("r{n:03}"), &"x".repeat(30_000))).collect();
+    let records: Vec<MemoryRecord> = (0..300).map(|n| with_note(&format!("r{n:03}"), &"x".repeat(30_000))).collect();
     bench.apply(&changes(&bench, &records)).await.unwrap();
     let found = bench.find(&Filter::all(), 300).await.unwrap();
     assert!(found.len() >= 50 && found.len() < 300, "{} were found", found.len());

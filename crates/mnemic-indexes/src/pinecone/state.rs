@@ -163,7 +163,7 @@ impl Space {
 mod tests {
     use super::*;
 
-    const LATER: Duration = Duration::from_secs(3600);
+    const LATER: Duration = Duration::from_hours(1);
 
     #[test]
     fn what_shows_follows_the_log_and_never_passes_the_position() {

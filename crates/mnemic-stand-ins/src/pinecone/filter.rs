@@ -77,12 +77,12 @@ impl Filter {
     }
 
     /// Whether metadata passes. Where a field is missing, no document says what `$ne` and `$nin` do: `missing_is_other` decides.
-    pub(super) fn passes(&self, metadata: &Metadata, missing_is_other: bool) -> bool {
+    pub(super) fn passes(&self, metadata: Option<&Metadata>, missing_is_other: bool) -> bool {
         match self {
             Self::And(parts) => parts.iter().all(|part| part.passes(metadata, missing_is_other)),
             Self::Or(parts) => parts.iter().any(|part| part.passes(metadata, missing_is_other)),
             Self::Field(field, test) => {
-                let Some(held) = metadata.get(field) else {
+                let Some(held) = metadata.and_then(|metadata| metadata.get(field)) else {
                     return match test {
                         Test::Exists(wanted) => !wanted,
                         Test::Ne(_) | Test::Nin(_) => missing_is_other,
@@ -147,7 +147,7 @@ mod tests {
         else {
             unreachable!()
         };
-        Filter::parse(filter).unwrap().passes(&metadata, false)
+        Filter::parse(filter).unwrap().passes(Some(&metadata), false)
     }
 
     #[test]

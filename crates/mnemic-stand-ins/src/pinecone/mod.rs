@@ -8,8 +8,10 @@ mod filter;
 mod habits;
 mod metadata;
 mod namespaces;
+mod reading;
 mod scope;
 mod store;
+mod writing;
 
 use std::{io, ops::Deref, sync::Arc};
 
