@@ -49,7 +49,14 @@ impl Answer {
     /// # Errors
     /// `Unavailable`, worth retrying: a gateway's page or a cut body stands where the service's answer should.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error.to_string()))
+        // What the parser says may quote the body, and belongs into logs only.
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let what = match error.classify() {
+                serde_json::error::Category::Data => "JSON of another form",
+                _ => "no JSON, or not all of it",
+            };
+            self.unreadable(what).with_source(error)
+        })
     }
 
     /// The error for a body that is not what the service's description says.
