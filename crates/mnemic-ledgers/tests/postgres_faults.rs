@@ -334,7 +334,7 @@ async fn nothing_readable_stays_in_any_table_after_an_erasure(server: TestServer
     let tables =
         "SELECT string_agg(relname, ',') FROM pg_class WHERE relnamespace = 'mnemic'::regnamespace AND relkind = 'r'";
     let tables = database.ask(tables).await;
-    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let mut found = [0, 0];
     for (i, found) in found.iter_mut().enumerate() {
         for table in tables.split(',') {

@@ -1,6 +1,6 @@
 //! The whole contract through pgbouncer in transaction mode, where every transaction may run on another connection of the server.
 //! Not here: the contract (`mnemic-conformance`).
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::{
     fs,

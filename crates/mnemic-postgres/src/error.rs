@@ -135,6 +135,11 @@ fn of_state(state: &SqlState) -> Error {
         "54000" | "54023" => Error::invalid("batch", "less at once", "more than the database takes"),
         "23505" => Error::new(ErrorKind::Conflict, "another program wrote the same thing at the same moment")
             .with_retry(Retry::Soon),
+        // The one state that pgbouncer has for everything, a wrong password and an overfull pool alike.
+        "08P01" => unavailable(
+            "the database or a pooler before it refused the connection; where that stays so, check the user, password, database and \
+             sslmode of the connection string",
+        ),
         "XX001" | "XX002" => corrupted("the server says that it is damaged"),
         code => match code.get(..2) {
             Some("08" | "58" | "XX" | "57" | "53") => unavailable("the database or the way to it failed"),

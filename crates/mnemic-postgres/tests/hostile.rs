@@ -66,7 +66,8 @@ async fn a_refusal_while_connecting_is_typed() {
         ("3D000", ErrorKind::InvalidConfig, Retry::Never, "create it"),
         ("53300", ErrorKind::Unavailable, Retry::Soon, "max_connections"),
         ("57P03", ErrorKind::Unavailable, Retry::Soon, "starting up"),
-        ("08P01", ErrorKind::Unavailable, Retry::Soon, "failed"),
+        ("08P01", ErrorKind::Unavailable, Retry::Soon, "password"),
+        ("08006", ErrorKind::Unavailable, Retry::Soon, "failed"),
     ] {
         let error = met("sslmode=disable", vec![refusal(state, "whatever it says")]).await;
         assert_eq!((error.kind(), error.retry()), (kind, retry), "{state}: {error}");

@@ -16,6 +16,9 @@ use super::{commit::Group, error::copy, known::Needs, save::save};
 const GROUP_WEIGHT: usize = 4000;
 const GROUP_BYTES: usize = 32 << 20;
 
+/// How many turns a writer gives to others before it begins a group that is smaller than the one before.
+const TURNS: usize = 32;
+
 type Reply = oneshot::Sender<Result<Receipt>>;
 
 struct Job {
@@ -79,11 +82,23 @@ impl Drop for Leader {
 
 impl Leader {
     async fn serve(mut self) {
+        let mut last = 1;
         loop {
-            // Those who were answered just now may have more to write, which then goes with this group.
-            tokio::task::yield_now().await;
+            self.gather(last).await;
             let Some(group) = self.next() else { return };
+            last = group.len();
             run(&self.writers.pool, &self.namespace, group).await;
+        }
+    }
+
+    /// Lets those who were answered just now bring what they write next, so that it goes with this group and does not wait for it.
+    /// No time passes where they do not: a turn is given to whoever can run.
+    async fn gather(&self, last: usize) {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+            if self.writers.lock().get(&self.namespace).is_some_and(|waiting| waiting.len() >= last) {
+                return;
+            }
         }
     }
 
