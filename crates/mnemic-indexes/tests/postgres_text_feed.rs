@@ -10,7 +10,7 @@ mod support;
 use std::process::ExitCode;
 
 use local::{ids, namespace, record, written};
-use mnemic_core::{ChangeSeq, EmbeddingModel, ErrorKind, Filter, Metric, ports::Index};
+use mnemic_core::{ChangeSeq, EmbeddingModel, ErrorKind, Filter, Metric, Version, ports::Index};
 use mnemic_indexes::{PgvectorConfig, PgvectorIndex, PostgresTextConfig, PostgresTextIndex};
 use mnemic_postgres::{Pool, testing::TestServer};
 use support::{main_of, tests};
@@ -24,18 +24,20 @@ async fn two_programs_that_apply_the_same_changes_at_once_apply_them_once(server
     let pools = [Pool::connect(database.config()).await.unwrap(), Pool::connect(database.config()).await.unwrap()];
     let [one, two] = pools.each_ref().map(index);
     let ns = namespace();
-    for stretch in 0..4u64 {
-        let changes: Vec<_> = (1..=25)
-            .map(|n| stretch * 25 + n)
-            .map(|seq| written(seq, record(&format!("r{}", seq % 40), "a cello and a violin")))
-            .collect();
+    let revision = |seq: u64| {
+        let mut record = record(&format!("r{}", seq % 40), &format!("a cello and a violin and {seq}"));
+        record.version = Version(seq);
+        written(seq, record)
+    };
+    for stretch in 0..8u64 {
+        let changes: Vec<_> = (1..=25).map(|n| revision(stretch * 25 + n)).collect();
         let through = ChangeSeq((stretch + 1) * 25);
         let (here, there) = tokio::join!(one.apply(&ns, &changes, through), two.apply(&ns, &changes, through));
         here.unwrap();
         there.unwrap();
     }
     for index in [&one, &two] {
-        assert_eq!(index.position(&namespace()).await.unwrap(), ChangeSeq(100));
+        assert_eq!(index.position(&namespace()).await.unwrap(), ChangeSeq(200));
         let report = index.check(&namespace()).await.unwrap();
         assert_eq!((report.records, report.faults), (40, Vec::<String>::new()));
     }

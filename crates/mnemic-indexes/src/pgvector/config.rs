@@ -7,7 +7,8 @@ use mnemic_core::{Error, ErrorKind, Result};
 pub struct PgvectorConfig {
     /// Its name. Two indexes of different names keep embeddings of two models side by side in one database.
     pub name: &'static str,
-    /// Up to so many records that pass the filter, every one of them is compared. Beyond, the graph is asked.
+    /// Up to so many records that pass the filter, every one of them is compared. Beyond, the graph is asked, which finds nearly all of
+    /// the closest in a fraction of the time. (With 2048 dimensions a comparison takes about 25 µs per record.)
     pub exact_records: u64,
     /// How many of the closest the graph keeps in view, 1 to 1000 (`hnsw.ef_search`).
     pub ef_search: u16,
