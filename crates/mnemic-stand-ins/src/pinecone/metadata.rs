@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(said(json!({"a": null, "b": "x"}), Nulls::Strip).await, r#"{"b":"x"}"#);
         assert_eq!(said(json!({"a": [1, 2]}), Nulls::Strip).await, format!("{wanted}'[1.0,2.0]' for field 'a'"));
         let nested = json!({"a": {"name": "a long value"}});
-        assert_eq!(said(nested, Nulls::Strict).await, format!("{wanted}'{{\"name\":\"a long...' for field 'a'"));
+        assert_eq!(said(nested, Nulls::Strict).await, format!("{wanted}'{{\"name\":\"a long ...' for field 'a'"));
         let large = said(json!({"a": "x".repeat(41_000)}), Nulls::Strict).await;
         assert_eq!(large, "Metadata size is 41008 bytes, which exceeds the limit of 40960 bytes per vector");
         assert!(said(json!({"$a": 1}), Nulls::Strict).await.contains("'$a'"));
