@@ -171,6 +171,34 @@ async fn forgetting_forgets_what_waits_too() {
     assert!(memory.history(&id("a")).await.unwrap().is_empty());
 }
 
+/// Every byte of every file below a directory.
+fn bytes_below(directory: &std::path::Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        bytes.extend(if path.is_dir() { bytes_below(&path) } else { std::fs::read(&path).unwrap() });
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn nothing_readable_of_a_forgotten_subject_stays_in_the_spool() {
+    const CANARY: &[u8] = b"xylophone-canary";
+    let (ledger, directory, memory) = world();
+    let held = || bytes_below(directory.path()).windows(CANARY.len()).any(|window| window == CANARY);
+    let of_ann = |name: &str| NewRecord { user_id: Some(common::user("ann")), ..record(name, "xylophone-canary") };
+    ledger.set(Some(Fault::always()));
+    write(&memory, vec![of_ann("refused")]).await;
+    write(&memory, vec![of_ann("taken")]).await;
+    assert!(held());
+    ledger.set(Some(Fault::nth(1, Strike::Before).of(&["commit"]).with_kind(ErrorKind::InvalidInput)));
+    memory.drain().await.unwrap();
+    assert!(held(), "what was refused is kept aside");
+    let receipt = memory.forget(&Selector::Subject(common::user("ann")), Trial::Real).await.unwrap();
+    assert!(receipt.residue.is_empty(), "{:?}", receipt.residue);
+    assert!(!held(), "neither in a segment nor in the quarantine");
+}
+
 #[tokio::test]
 async fn embeddings_made_before_the_ledger_went_away_arrive_bit_for_bit() {
     let (ledger, directory) = (Arc::new(Faulty::new(Arc::new(InMemoryLedger::new()))), tempfile::tempdir().unwrap());

@@ -17,6 +17,7 @@ use crate::{
     evaluation::{questions, run as evaluation, table},
     exit::{Failure, Result},
     output::Answer,
+    show,
 };
 
 /// Options of `eval`.
@@ -100,6 +101,9 @@ async fn run_one(ctx: &Context, args: &Args, set: &Set) -> Result<(Object, Strin
     let questions = questions::read(&set.queries)?;
     let place = Place::of(&ctx.settings)?;
     let memory = open(ctx, args, &place)?;
+    if matches!(place, Place::Servers) {
+        refuse_what_is_used(&memory).await?;
+    }
     let length = fs::metadata(&set.corpus).map_err(|error| Failure::io("read", &set.corpus, &error))?.len();
     let bar = ctx.progress(Some(length), "loading");
     let records = evaluation::load(&memory, &set.corpus, &bar).await?;
@@ -162,14 +166,18 @@ fn set_name(queries: &Path) -> Option<String> {
     Some(queries.file_name()?.to_str()?.strip_suffix(".queries.jsonl")?.to_owned())
 }
 
-/// Where the corpus is loaded: a directory that goes away, unless `--dir` names one.
+/// Where the corpus is loaded: a directory that goes away, unless `--dir` names one; or the servers of `--profile production`.
 enum Place {
+    Servers,
     Kept(PathBuf),
     Temporary(tempfile::TempDir),
 }
 
 impl Place {
     fn of(settings: &Settings) -> Result<Self> {
+        if settings.profile.value == Profile::Production && settings.profile.origin == Origin::Flag {
+            return Ok(Self::Servers);
+        }
         if settings.directory.origin == Origin::Flag {
             return Ok(Self::Kept(settings.directory.value.clone()));
         }
@@ -180,11 +188,14 @@ impl Place {
 
 fn open(ctx: &Context, args: &Args, place: &Place) -> Result<MemoryManager> {
     let mut settings = ctx.settings.clone();
-    settings.directory.value = match place {
-        Place::Kept(directory) => directory.clone(),
-        Place::Temporary(directory) => directory.path().to_owned(),
-    };
-    settings.profile.value = Profile::Embedded;
+    match place {
+        Place::Servers => {}
+        Place::Kept(directory) => settings.directory.value.clone_from(directory),
+        Place::Temporary(directory) => directory.path().clone_into(&mut settings.directory.value),
+    }
+    if !matches!(place, Place::Servers) {
+        settings.profile.value = Profile::Embedded;
+    }
     let defaults = Policies::default();
     let policies = Policies {
         weights: args.weights.unwrap_or(defaults.weights),
@@ -195,6 +206,20 @@ fn open(ctx: &Context, args: &Args, place: &Place) -> Result<MemoryManager> {
         ..defaults
     };
     Ok(mnemic::Builder::from_settings(&settings)?.policies(policies).build(evaluation::whole()?)?)
+}
+
+/// On servers, only a database that is there for measuring is filled with a corpus.
+async fn refuse_what_is_used(memory: &MemoryManager) -> Result<()> {
+    let held = memory.stats().await?.ledger.records;
+    if held == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "profile: expected a database whose namespace {} is empty, found {} in it",
+        memory.namespace(),
+        show::plural(held as usize, "record")
+    );
+    Err(Failure::usage(message).hint("measure one corpus for each fresh database"))
 }
 
 fn modes(modes: Modes, embedder: EmbedderChoice) -> Vec<Mode> {

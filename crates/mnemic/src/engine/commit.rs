@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 
 use mnemic_core::{
-    Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, policy::audit,
+    Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, Retry, UserId,
+    policy::audit,
 };
 
-use mnemic_spool::{Spool, SpoolConfig};
-use tokio::sync::OnceCell;
+use mnemic_spool::{Quarantined, Spool, SpoolConfig};
+use tokio::sync::Mutex;
 
 use super::{
     Engine,
@@ -29,16 +30,29 @@ pub(crate) const SPOOL: &str = "spool";
 #[derive(Debug)]
 pub(crate) struct LazySpool {
     config: SpoolConfig,
-    opened: OnceCell<Spool>,
+    opened: Mutex<Option<Spool>>,
 }
 
 impl LazySpool {
     pub(crate) fn new(config: SpoolConfig) -> Self {
-        Self { config, opened: OnceCell::new() }
+        Self { config, opened: Mutex::new(None) }
     }
 
-    pub(crate) async fn get(&self) -> Result<&Spool> {
-        self.opened.get_or_try_init(|| Spool::open(self.config.clone())).await
+    pub(crate) async fn get(&self) -> Result<Spool> {
+        let mut opened = self.opened.lock().await;
+        if let Some(spool) = opened.as_ref() {
+            return Ok(spool.clone());
+        }
+        let spool = Spool::open(self.config.clone()).await?;
+        Ok(opened.insert(spool).clone())
+    }
+
+    /// Reads it from the disk again: after a failed sync only that tells what it holds.
+    async fn reopened(&self) -> Result<Spool> {
+        if let Some(spool) = self.opened.lock().await.take() {
+            spool.close().await?;
+        }
+        self.get().await
     }
 }
 
@@ -53,7 +67,7 @@ pub(crate) enum Kept {
 
 impl Engine {
     /// The spool, where there is one and it can be opened. One that cannot be opened does not keep writes from the ledger.
-    pub(super) async fn spool(&self) -> Option<&Spool> {
+    pub(crate) async fn spool(&self) -> Option<Spool> {
         let spool = self.spool.as_ref()?;
         match spool.get().await {
             Ok(spool) => Some(spool),
@@ -93,7 +107,14 @@ impl Engine {
 
     async fn keep(&self, namespace: &Namespace, batch: &Batch, why: Error) -> Result<Kept> {
         let Some(spool) = self.spool().await else { return Err(why) };
-        spool.append(batch.at, namespace.as_str(), &encode(batch)).await.map_err(|full| {
+        let (lane, entry) = (namespace.as_str(), encode(batch));
+        let kept = match (spool.append(batch.at, lane, &entry).await, &self.spool) {
+            (Err(error), Some(lazy)) if error.kind() == ErrorKind::Unavailable && error.retry() == Retry::Never => {
+                lazy.reopened().await?.append(batch.at, lane, &entry).await
+            }
+            (kept, _) => kept,
+        };
+        self.noted(SPOOL, kept).map_err(|full| {
             let message = format!("{}, and the write cannot wait either: {}", why.message(), full.message());
             Error::new(full.kind(), message).with_retry(full.retry()).with_source(full)
         })?;
@@ -166,6 +187,36 @@ impl Engine {
         let mut records: Vec<_> = newest.into_values().collect();
         records.sort_by(|a, b| a.0.id.cmp(&b.0.id));
         Ok(records)
+    }
+}
+
+impl Engine {
+    /// Lets nothing readable of what was erased stay in the spool: neither in entries that were settled nor in those put aside.
+    pub(crate) async fn scrub_spool(
+        &self,
+        namespace: &Namespace,
+        erased: &[RecordId],
+        subject: Option<&UserId>,
+    ) -> Result<()> {
+        let Some(spool) = self.spool().await else { return Ok(()) };
+        let speaks_of = |batch: &Batch| {
+            let of_user = |user: Option<&UserId>| subject.is_some() && user == subject;
+            batch.writes.iter().any(|write| erased.contains(&write.record.id) || of_user(write.record.user_id.as_ref()))
+                || batch.events.iter().any(|event| of_user(event.user_id.as_ref()))
+        };
+        let mut after = None;
+        loop {
+            let aside = spool.quarantined(after, REPLAYED).await?;
+            let Some(last) = aside.last().map(|aside| aside.id) else { break };
+            for Quarantined { id, entry, .. } in aside {
+                let ours = entry.filter(|entry| entry.lane == namespace.as_str());
+                if ours.and_then(|entry| decode(&entry.payload).ok()).is_some_and(|batch| speaks_of(&batch)) {
+                    spool.discard(id).await?;
+                }
+            }
+            after = Some(last);
+        }
+        spool.scrub().await
     }
 }
 

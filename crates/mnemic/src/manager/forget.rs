@@ -86,14 +86,8 @@ impl MemoryManager {
         // What waits in the spool may hold what is to be forgotten, and would bring it back.
         self.engine.replay().await?;
         let receipt = self.engine.ledger.erase(&self.namespace, Erasure { at: now, target, event }).await?;
-        if let Some(cache) = &self.engine.cache {
-            cache.clear();
-        }
         let mut residue = receipt.residue;
-        if let Err(error) = self.drop_from_indexes(&receipt.records).await {
-            self.engine.note_pending(&self.namespace);
-            residue.push(format!("an index still holds what was erased and is brought up to date later: {error}"));
-        }
+        residue.extend(self.forget_outside(selector, &receipt.records).await);
         let forgotten = Forgotten {
             records: receipt.records,
             revisions: receipt.revisions,
@@ -101,6 +95,28 @@ impl MemoryManager {
             threads: receipt.threads,
         };
         Ok(ForgetReceipt { forgotten, sequence: Some(receipt.sequence), residue })
+    }
+
+    /// Removes what was erased from everything beside the ledger, and tells what may still be there.
+    async fn forget_outside(&self, selector: &Selector, erased: &[RecordId]) -> Vec<String> {
+        let mut residue = Vec::new();
+        if let Some(cache) = &self.engine.cache {
+            cache.clear();
+        }
+        if let Err(error) = self.drop_from_indexes(erased).await {
+            self.engine.note_pending(&self.namespace);
+            residue.push(format!("an index still holds what was erased and is brought up to date later: {error}"));
+        }
+        // What the ledger refused once is not in it, and still to be forgotten.
+        let (named, subject) = match selector {
+            Selector::Ids(ids) => (ids.as_slice(), None),
+            Selector::Filter(_) => (erased, None),
+            Selector::Subject(user_id) => (erased, Some(user_id)),
+        };
+        if let Err(error) = self.engine.scrub_spool(&self.namespace, named, subject).await {
+            residue.push(format!("the spool may still hold what was erased: {error}"));
+        }
+        residue
     }
 
     /// The records, and those that consolidation merged into them: their history still says what is to be forgotten. Records that
