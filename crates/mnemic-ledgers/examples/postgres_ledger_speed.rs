@@ -16,7 +16,10 @@ use mnemic_core::{
     RecordId, RecordWrite, ThreadId, Timestamp, ports::Ledger,
 };
 use mnemic_ledgers::PostgresLedger;
-use mnemic_postgres::testing::{TestDatabase, TestServer};
+use mnemic_postgres::{
+    PostgresConfig,
+    testing::{TestDatabase, TestServer},
+};
 
 const RECORDS: usize = 1000;
 const DIMENSION: u32 = 2048;
@@ -120,11 +123,13 @@ fn event(writer: usize, i: usize) -> AuditEvent {
     }
 }
 
-async fn commits(ledger: &Arc<PostgresLedger>, namespace: &Namespace, with_event: bool) -> f64 {
+/// Commits a second of writers that share a namespace, or have one each.
+async fn commits(ledger: &Arc<PostgresLedger>, writers: usize, name: &str, shared: bool) -> f64 {
     let begun = Instant::now();
-    let writers: Vec<_> = (0..WRITERS)
+    let writers: Vec<_> = (0..writers)
         .map(|writer| {
-            let (ledger, namespace) = (Arc::clone(ledger), namespace.clone());
+            let ledger = Arc::clone(ledger);
+            let namespace = Namespace::new(if shared { name.to_owned() } else { format!("{name}-{writer}") }).unwrap();
             tokio::spawn(async move {
                 let mut done = 0;
                 while begun.elapsed() < SPAN {
@@ -133,9 +138,7 @@ async fn commits(ledger: &Arc<PostgresLedger>, namespace: &Namespace, with_event
                     record.id = RecordId::new(format!("w-{writer}-{done}")).unwrap();
                     batch.writes =
                         vec![RecordWrite { record, embedding: None, expect: Precondition::Any, tasks: Vec::new() }];
-                    if with_event {
-                        batch.events.push(event(writer, done));
-                    }
+                    batch.events.push(event(writer, done));
                     ledger.commit(&namespace, batch).await.unwrap();
                     done += 1;
                 }
@@ -171,16 +174,19 @@ async fn pgbench(database: &TestDatabase) -> Option<f64> {
 async fn main() {
     let server = TestServer::of("postgres-18").unwrap();
     let database = server.database().await;
-    let ledger = Arc::new(PostgresLedger::connect(database.config()).await.unwrap());
+    let config = PostgresConfig { max_connections: WRITERS, ..database.config() };
+    let ledger = Arc::new(PostgresLedger::connect(config).await.unwrap());
     insert(&database, &ledger, &Namespace::new("insert").unwrap()).await;
     for round in 0..3 {
-        let namespace = Namespace::new(format!("commits-{round}")).unwrap();
         let single = pgbench(&database).await;
         database.execute("DROP TABLE public.single").await;
-        let plain = commits(&ledger, &namespace, false).await;
-        let audited = commits(&ledger, &Namespace::new(format!("audited-{round}")).unwrap(), true).await;
+        let shared = commits(&ledger, WRITERS, &format!("shared-{round}"), true).await;
+        let many = commits(&ledger, 4 * WRITERS, &format!("many-{round}"), true).await;
+        let apart = commits(&ledger, WRITERS, &format!("apart-{round}"), false).await;
         println!(
-            "commits a second, {WRITERS} writers: ours {plain:.0}, with an event each {audited:.0}, pgbench {single:.0?}"
+            "commits a second (a record and an event each): {WRITERS} writers of one namespace {shared:.0}, {} writers {many:.0}, {WRITERS} \
+             namespaces {apart:.0}; pgbench with {WRITERS} clients {single:.0?}",
+            4 * WRITERS
         );
     }
 }
