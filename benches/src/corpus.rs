@@ -19,7 +19,7 @@ const RARE_EVERY: u64 = 12;
 pub(crate) struct Corpus {
     english: Vec<String>,
     russian: Vec<String>,
-    state: u64,
+    dice: Dice,
 }
 
 impl Corpus {
@@ -39,7 +39,7 @@ impl Corpus {
                 of_language.push(word.to_owned());
             }
         }
-        Ok(Self { english, russian, state: seed.max(1) })
+        Ok(Self { english, russian, dice: Dice::new(seed) })
     }
 
     /// A record: two of three in English, one in Russian.
@@ -95,10 +95,25 @@ impl Corpus {
         words.get((draw / RARE_EVERY) as usize % words.len().max(1)).cloned().unwrap_or_default()
     }
 
-    /// Splitmix64: short, and good enough for choosing words.
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.state;
+        self.dice.next()
+    }
+}
+
+/// Splitmix64: short, and good enough for choosing words.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    /// Starts from `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.max(1))
+    }
+
+    /// The next number, below 2^63.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) >> 1

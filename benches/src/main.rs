@@ -5,14 +5,19 @@ mod corpus;
 mod insert;
 mod measure;
 mod open;
+mod production;
 mod report;
 mod resident;
 mod search;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use mnemic::Result;
 use report::Report;
+
+/// Everything that can be measured by itself.
+const PARTS: [&str; 9] =
+    ["insert", "search", "open", production::ALL, "batch", "writers", "client", "overhead", "latency"];
 
 /// How much to measure.
 #[derive(Clone, Debug)]
@@ -23,18 +28,24 @@ struct Plan {
     rounds: usize,
     /// Queries at each size.
     queries: usize,
-    /// The one part to measure, for profiling: insert, search or open.
+    /// How long each round of throughput lasts.
+    round: Duration,
+    /// The one part to measure, for profiling.
     only: Option<String>,
 }
 
 impl Plan {
     fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut plan = Self { sizes: vec![1_000, 10_000, 100_000], rounds: 15, queries: 200, only: None };
+        let (sizes, round) = (vec![1_000, 10_000, 100_000], Duration::from_secs(10));
+        let mut plan = Self { sizes, rounds: 15, queries: 200, round, only: None };
         for argument in arguments {
             match argument.as_str() {
-                "--quick" => plan = Self { sizes: vec![1_000, 10_000], rounds: 5, queries: 50, ..plan },
-                "insert" | "search" | "open" => plan.only = Some(argument),
-                other => return Err(format!("expected --quick, insert, search or open, found {other}")),
+                "--quick" => {
+                    let (sizes, round) = (vec![1_000, 10_000], Duration::from_secs(3));
+                    plan = Self { sizes, rounds: 5, queries: 50, round, only: plan.only };
+                }
+                part if PARTS.contains(&part) => plan.only = Some(argument),
+                other => return Err(format!("expected --quick or one of {}, found {other}", PARTS.join(", "))),
             }
         }
         Ok(plan)
@@ -48,6 +59,9 @@ impl Plan {
 fn main() -> ExitCode {
     if let Some(directory) = resident::asked() {
         return resident::answer(&directory);
+    }
+    if let Some(vendor) = production::stand_in::asked() {
+        return production::stand_in::answer(&vendor);
     }
     let measured =
         Plan::from_arguments(std::env::args().skip(1)).and_then(|plan| measure_all(&plan).map_err(|e| e.to_string()));
@@ -78,6 +92,7 @@ fn measure_all(plan: &Plan) -> Result<Report> {
         if plan.includes("open") {
             open::measure(plan, &mut report).await?;
         }
+        production::measure(plan, &mut report).await?;
         mnemic::Result::Ok(())
     })?;
     Ok(report)

@@ -16,6 +16,14 @@ pub(crate) struct Took {
     pub cpu: Duration,
 }
 
+impl Took {
+    /// The time of one of `count` alike.
+    pub(crate) fn each(self, count: usize) -> Self {
+        let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+        Self { wall: self.wall / count, cpu: self.cpu / count }
+    }
+}
+
 /// A running stopwatch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch {

@@ -5,7 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Outcome, run, tally::Tally};
+use crate::{
+    Outcome, run,
+    services::{self, Services},
+    suite::Network,
+    tally::Tally,
+};
+
+/// The service that the benchmarks of the production mode need.
+const MEASURED: &str = "postgres-18";
 
 /// Runs every test whose name tells of a kill, `rounds` times each.
 pub(crate) fn crash(root: &Path, rounds: u32) -> Outcome {
@@ -25,10 +33,19 @@ fn campaigned(tally: Tally) -> Outcome {
     if tally.ran() == 0 { Err("no test has `kill` in its name, so nothing was tried".to_owned()) } else { Ok(()) }
 }
 
-/// Measures.
+/// Measures, on a server of its own unless the environment names one. Where none can be had, what needs one is left out, and the
+/// report says so.
 pub(crate) fn bench(root: &Path, arguments: &[&str]) -> Outcome {
     let arguments = [&["run", "--release", "--locked", "-p", "mnemic-bench", "--"][..], arguments].concat();
-    run::finish(&mut run::cargo(root, &arguments))
+    let mut command = run::cargo(root, &arguments);
+    let named = services::SERVICES.iter().any(|(service, name)| *service == MEASURED && env::var_os(name).is_some());
+    let services = if named { None } else { Some(Services::start(root, Network::Fetch)) };
+    match &services {
+        Some(Ok(services)) => drop(command.envs(services.environment())),
+        Some(Err(why)) => run::say(&format!("no server to measure with: {why}")),
+        None => {}
+    }
+    run::finish(&mut command)
 }
 
 /// Scores retrieval on the conversations that are here, or says that none are.

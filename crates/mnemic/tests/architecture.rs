@@ -113,8 +113,22 @@ const HOUSE: &[Room] = &[
         tests_use: &["mnemic-http"],
         never_reaches: &["rusqlite", "tokio-postgres", "clap", "pyo3", "rmcp"],
     },
-    // Beside the house: they measure and automate, and nothing depends on them.
-    Room { name: "mnemic-bench", uses: &["mnemic", STAND_INS], tests_use: &[], never_reaches: &["pyo3", "rmcp"] },
+    // Beside the house: they measure and automate, and nothing depends on them. An adapter is measured by itself too.
+    Room {
+        name: "mnemic-bench",
+        uses: &[
+            "mnemic",
+            "mnemic-core",
+            "mnemic-ledgers",
+            "mnemic-indexes",
+            "mnemic-embedders",
+            "mnemic-http",
+            "mnemic-postgres",
+            STAND_INS,
+        ],
+        tests_use: &[],
+        never_reaches: &["pyo3", "rmcp"],
+    },
     Room { name: "xtask", uses: &[], tests_use: &[], never_reaches: &["tokio"] },
 ];
 

@@ -1,0 +1,193 @@
+//! Processor time of the Pinecone client for an upsert and for a query, against writing and reading the same JSON by `serde_json`.
+//! Not here: how long the service takes; it is stood in for in another process.
+
+use std::{collections::BTreeMap, hint::black_box};
+
+use bytes::Bytes;
+use mnemic::{Embedding, Filter, Namespace, Result, ports::Index};
+use mnemic_core::{ChangeSeq, ports::IndexChange};
+use mnemic_http::{Address, Call, Client, ClientConfig, SecretString};
+use mnemic_indexes::{PineconeConfig, PineconeIndex, pinecone::upsert_bodies};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    failed,
+    rows::{self, Rows},
+    stand_in::StandIn,
+};
+use crate::{
+    Plan,
+    measure::{Stopwatch, Summary, Took},
+    report::{Report, Target},
+};
+
+/// Records of one upsert.
+const BATCH: usize = 1_000;
+/// Queries that are timed together: one alone is too short to be sure of.
+const TOGETHER: usize = 20;
+/// Matches of one query.
+const TOP: usize = 10;
+
+/// The body of an upsert as anybody would declare it.
+#[derive(Deserialize, Serialize)]
+struct Upsert {
+    vectors: Vec<Vector>,
+    namespace: String,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Vector {
+    id: String,
+    values: Vec<f32>,
+    metadata: BTreeMap<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Query<'a> {
+    namespace: &'a str,
+    top_k: usize,
+    vector: &'a [f32],
+    include_values: bool,
+    include_metadata: bool,
+}
+
+/// Measures.
+pub(super) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
+    let service = StandIn::start("pinecone")?;
+    let index = index(&service)?;
+    let namespace = Namespace::new("bench")?;
+    index.prepare(&namespace, Some(&rows::model()?)).await?;
+    let changes = Rows::new(13)?.changes(0, BATCH)?;
+    upserts(plan, &index, &namespace, &changes, report).await?;
+    let vectors: Vec<&Embedding> =
+        changes.iter().filter_map(|change| change.record.as_ref()?.embedding.as_ref()).collect();
+    queries(plan, (&index, &service), &namespace, &vectors, report).await
+}
+
+/// An index at a stand-in.
+pub(super) fn index(service: &StandIn) -> Result<PineconeIndex> {
+    let mut config = PineconeConfig::new(SecretString::from("stand-in".to_owned()))?;
+    config.control_plane = Address::new("pinecone_url", service.url())?;
+    PineconeIndex::new(config)
+}
+
+async fn upserts(
+    plan: &Plan,
+    index: &PineconeIndex,
+    namespace: &Namespace,
+    changes: &[IndexChange],
+    report: &mut Report,
+) -> Result<()> {
+    let bodies = upsert_bodies(namespace.as_str(), changes)?;
+    let parsed: Vec<Upsert> =
+        bodies.iter().map(|body| serde_json::from_slice(body).map_err(failed)).collect::<Result<_>>()?;
+    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    for round in 0..=plan.rounds {
+        let watch = Stopwatch::start();
+        let written = parsed.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let reference = watch.stop();
+        if written != bodies {
+            return Err(failed("what is written by serde_json is not what is sent"));
+        }
+        drop(written);
+        let through = ChangeSeq(round as u64 + 1);
+        let again: Vec<IndexChange> =
+            changes.iter().map(|change| IndexChange { seq: through, ..change.clone() }).collect();
+        let watch = Stopwatch::start();
+        index.apply(namespace, &again, through).await?;
+        let took = watch.stop();
+        if round > 0 {
+            ours.push(took);
+            plain.push(reference);
+        }
+    }
+    let (ours, plain) = (Summary::of(&ours), Summary::of(&plain));
+    report.time("serde_json: 1,000 x 2,048-d", plain, &[]);
+    report.time("Pinecone upsert of 1,000 x 2,048-d", ours, &[]);
+    report.size("Pinecone upsert of 1,000 x 2,048-d", bodies.iter().map(Bytes::len).sum::<usize>() as f64 / 1e6, "MB");
+    let figures = [ours.cpu, plain.cpu].map(|cpu| cpu.as_secs_f64() * 1e3);
+    let name = "client CPU, Pinecone upsert of 1,000 x 2,048-d";
+    report.claim(name, Target::AtMost(2.0), figures, "ms", "serde_json::to_vec of the same bodies");
+    Ok(())
+}
+
+async fn queries(
+    plan: &Plan,
+    (index, service): (&PineconeIndex, &StandIn),
+    namespace: &Namespace,
+    vectors: &[&Embedding],
+    report: &mut Report,
+) -> Result<()> {
+    let client = data_plane(service).await?;
+    let vector = vectors.first().ok_or_else(|| failed("there is no vector"))?;
+    let query = Query {
+        namespace: namespace.as_str(),
+        top_k: TOP,
+        vector: vector.components(),
+        include_values: false,
+        include_metadata: true,
+    };
+    let body = Bytes::from(serde_json::to_vec(&query).map_err(failed)?);
+    let answer = client.send(Call::post("/query", body.clone())).await?.body().clone();
+    let (mut ours, mut plain, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=(plan.queries / TOGETHER).max(plan.rounds) {
+        let watch = Stopwatch::start();
+        for _ in 0..TOGETHER {
+            black_box(serde_json::to_vec(black_box(&query)).map_err(failed)?);
+            black_box(serde_json::from_slice::<Value>(black_box(&answer)).map_err(failed)?);
+        }
+        let reference = watch.stop();
+        let watch = Stopwatch::start();
+        for _ in 0..TOGETHER {
+            black_box(client.send(Call::post("/query", body.clone())).await?);
+        }
+        let transport = watch.stop();
+        let watch = Stopwatch::start();
+        for vector in vectors.iter().cycle().skip(round * TOGETHER).take(TOGETHER) {
+            let hits = index.search_dense(namespace, vector, &Filter::all(), TOP).await?;
+            if hits.len() != TOP {
+                return Err(failed(format!("a query found {} of {TOP}", hits.len())));
+            }
+        }
+        let took = watch.stop();
+        if round > 0 {
+            ours.push(took.each(TOGETHER));
+            plain.push(reference.each(TOGETHER));
+            bare.push(transport.each(TOGETHER));
+        }
+    }
+    told(&ours, &plain, &bare, report);
+    report.size("Pinecone query: body", body.len() as f64 / 1e3, "KB");
+    report.size("Pinecone query: answer", answer.len() as f64 / 1e3, "KB");
+    Ok(())
+}
+
+fn told(ours: &[Took], plain: &[Took], bare: &[Took], report: &mut Report) {
+    let [ours, plain, bare] = [ours, plain, bare].map(Summary::of);
+    report.time("serde_json: query and its answer", plain, &[]);
+    report.time("HTTP alone: query and its answer", bare, &[]);
+    report.time("Pinecone query, top 10", ours, &[]);
+    let micros = |summary: &Summary| summary.cpu.as_secs_f64() * 1e6;
+    let (name, target) = ("client CPU, Pinecone query, top 10", Target::AtMost(2.0));
+    report.claim(name, target, [micros(&ours), micros(&plain)], "µs", "serde_json of the same body and answer");
+    let (name, both) = ("the same beside the same bytes over HTTP", micros(&plain) + micros(&bare));
+    report.claim(name, target, [micros(&ours), both], "µs", "serde_json, and mnemic-http with ready bytes");
+}
+
+/// A client of the one index that there is.
+async fn data_plane(service: &StandIn) -> Result<Client> {
+    let config = ClientConfig {
+        service: "Pinecone",
+        address: Address::new("pinecone_url", service.url())?,
+        secret_headers: vec![("api-key", SecretString::from("stand-in".to_owned()))],
+        headers: vec![("x-pinecone-api-version", "2026-07".to_owned())],
+    };
+    let client = Client::new(config)?;
+    let listed: Value = client.send(Call::get("/indexes")).await?.json()?;
+    let host = listed.pointer("/indexes/0/host").and_then(Value::as_str);
+    let host = host.ok_or_else(|| failed("the stand-in has no index"))?;
+    let url = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
+    Ok(client.at(Address::new("host", &url)?))
+}
