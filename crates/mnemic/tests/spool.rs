@@ -13,6 +13,7 @@ use mnemic::{
     RecordOutcome, Selector, SetSlots, Trial, Version, WriteOptions,
 };
 use mnemic_conformance::faulty::{Fault, Faulty, Strike};
+use mnemic_layers::{Backend, Guarded, Profile, RateConfig};
 use mnemic_ledgers::InMemoryLedger;
 use mnemic_spool::SpoolConfig;
 use tempfile::TempDir;
@@ -155,6 +156,40 @@ async fn a_write_that_the_ledger_refuses_for_good_is_put_aside_and_blocks_nothin
     let held = memory.get(&[id("bad"), id("good")], None).await.unwrap();
     assert!(held[0].is_none() && held[1].is_some());
     assert!(spool_line(&memory.health_check().await).contains("1 writes were refused"));
+}
+
+#[tokio::test]
+async fn a_write_does_not_wait_until_everything_before_it_is_committed_but_behind_it_in_line() {
+    // Two calls a second, so that what waits takes long.
+    let slow = Profile::ledger().limited(RateConfig { requests: Some(120), tokens: None });
+    let slow = Guarded::new(Arc::new(InMemoryLedger::new()), Backend::new("slow", slow));
+    let (ledger, directory) = (Arc::new(Faulty::new(Arc::new(slow))), tempfile::tempdir().unwrap());
+    let builder = Builder::default().ledger(Arc::<Faulty<_>>::clone(&ledger)).spool(SpoolConfig::new(directory.path()));
+    let memory = builder.build(namespace("default")).unwrap();
+    ledger.set(Some(Fault::always()));
+    for n in 0..60 {
+        write(&memory, vec![record("a", &format!("text {n}"))]).await;
+    }
+    ledger.set(None);
+    let begun = std::time::Instant::now();
+    assert_eq!(write(&memory, vec![record("a", "the newest")]).await, RecordOutcome::Spooled);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(spool_line(&memory.health_check().await).contains("writes wait"));
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_set_up_wrong_or_closed_to_us_puts_nothing_aside() {
+    for kind in [ErrorKind::InvalidConfig, ErrorKind::Denied, ErrorKind::RateLimited] {
+        let (ledger, _directory, memory) = world();
+        ledger.set(Some(Fault::always()));
+        write(&memory, vec![record("a", "kept")]).await;
+        ledger.set(Some(Fault::always().of(&["commit"]).with_kind(kind)));
+        assert_eq!(memory.drain().await.unwrap_err().kind(), kind);
+        assert!(spool_line(&memory.health_check().await).starts_with("1 writes wait"), "{kind}");
+        ledger.set(None);
+        memory.drain().await.unwrap();
+        assert!(memory.get(&[id("a")], None).await.unwrap()[0].is_some(), "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ use mnemic_embedders::{NoneEmbedder, StaticEmbedder};
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 use mnemic_layers::Cached;
 use mnemic_ledgers::{InMemoryLedger, SqliteConfig, SqliteLedger};
-use mnemic_spool::SpoolConfig;
+use mnemic_spool::{
+    SpoolConfig,
+    disk::{Disk, RealDisk},
+};
 use production::Making;
 
 use crate::{
@@ -73,7 +76,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     policies: Policies,
     embedded: Option<Embedded>,
-    spool: Option<SpoolConfig>,
+    spool: Option<LazySpool>,
     cache: Option<Arc<Cached<dyn Embedder>>>,
     worker: Worker,
 }
@@ -170,8 +173,15 @@ impl Builder {
     /// Keeps writes here while the ledger cannot be reached, and replays them in order. Needs [`Self::in_background`] or calls of
     /// [`MemoryManager::drain`] to be replayed.
     #[must_use]
-    pub fn spool(mut self, spool: SpoolConfig) -> Self {
-        self.spool = Some(spool);
+    pub fn spool(self, spool: SpoolConfig) -> Self {
+        self.spool_on(Arc::new(RealDisk), spool)
+    }
+
+    /// The same on another disk, for tests of what becomes of it when the power goes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn spool_on(mut self, disk: Arc<dyn Disk>, spool: SpoolConfig) -> Self {
+        self.spool = Some(LazySpool::new(disk, spool));
         self
     }
 
@@ -227,7 +237,7 @@ impl Builder {
             clock: self.clock,
             policies: self.policies,
             embedded: self.embedded,
-            spool: self.spool.map(LazySpool::new),
+            spool: self.spool,
             cache: self.cache,
         }));
         // Without a runtime there is nobody to do it; then it is done when `drain` is called.

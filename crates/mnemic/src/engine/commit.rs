@@ -1,15 +1,18 @@
 //! Committing, also while the ledger is away: what can wait goes into the spool and is replayed in order. Not here: the spool's
 //! files (`mnemic-spool`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use mnemic_core::{
     Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, Retry, UserId,
     policy::audit,
 };
 
-use mnemic_spool::{Quarantined, Spool, SpoolConfig};
-use tokio::sync::Mutex;
+use mnemic_spool::{Quarantined, Spool, SpoolConfig, SpoolEntry, disk::Disk};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Engine,
@@ -19,6 +22,10 @@ use super::{
 
 /// Entries that are read from the spool at once.
 const REPLAYED: usize = 64;
+/// How long a write that can wait itself waits for what came before it to be committed, before it queues up behind it.
+const TURN: Duration = Duration::from_secs(1);
+/// The same of a write that only the ledger can take, before it is refused.
+const LONG_TURN: Duration = Duration::from_secs(10);
 /// Entries of the spool that a retrieval looks through while the ledger is away.
 const SHOWN: usize = 2000;
 /// The part that errors and outages speak of.
@@ -29,13 +36,14 @@ pub(crate) const SPOOL: &str = "spool";
 /// A spool that is opened when it is first needed.
 #[derive(Debug)]
 pub(crate) struct LazySpool {
+    disk: Arc<dyn Disk>,
     config: SpoolConfig,
     opened: Mutex<Option<Spool>>,
 }
 
 impl LazySpool {
-    pub(crate) fn new(config: SpoolConfig) -> Self {
-        Self { config, opened: Mutex::new(None) }
+    pub(crate) fn new(disk: Arc<dyn Disk>, config: SpoolConfig) -> Self {
+        Self { disk, config, opened: Mutex::new(None) }
     }
 
     pub(crate) async fn get(&self) -> Result<Spool> {
@@ -43,7 +51,7 @@ impl LazySpool {
         if let Some(spool) = opened.as_ref() {
             return Ok(spool.clone());
         }
-        let spool = Spool::open(self.config.clone()).await?;
+        let spool = Spool::open_on(Arc::clone(&self.disk), self.config.clone()).await?;
         Ok(opened.insert(spool).clone())
     }
 
@@ -80,7 +88,9 @@ impl Engine {
 
     /// Commits a batch that only the ledger can take, after everything that waits.
     pub(crate) async fn commit_now(&self, namespace: &Namespace, batch: Batch) -> Result<Receipt> {
-        self.replay().await?;
+        if self.replay_for(LONG_TURN).await? == Waiting::Still {
+            return Err(its_turn());
+        }
         self.noted(LEDGER, self.ledger.commit(namespace, batch).await)
     }
 
@@ -93,9 +103,10 @@ impl Engine {
         if batch.idempotency.is_none() {
             batch.idempotency = Some(once()?);
         }
-        // What came first goes first.
-        let outcome = match self.replay().await {
-            Ok(()) => self.noted(LEDGER, self.ledger.commit(namespace, batch.clone()).await),
+        // What came first goes first; how much that is must not decide how long this write takes.
+        let outcome = match self.replay_for(TURN).await {
+            Ok(Waiting::Nothing) => self.noted(LEDGER, self.ledger.commit(namespace, batch.clone()).await),
+            Ok(Waiting::Still) => Err(its_turn()),
             Err(error) => Err(error),
         };
         match outcome {
@@ -130,31 +141,56 @@ impl Engine {
 
     /// Commits what waits in the spool, in order, until nothing is left. What the ledger refuses for good is put aside.
     pub(crate) async fn replay(&self) -> Result<()> {
-        let Some(spool) = self.spool().await else { return Ok(()) };
+        self.replay_until(None).await.map(|_nothing_waits| ())
+    }
+
+    async fn replay_for(&self, patience: Duration) -> Result<Waiting> {
+        self.replay_until(Some(Instant::now() + patience)).await
+    }
+
+    /// The same up to an instant, which an entry that is under way may outlast.
+    async fn replay_until(&self, end: Option<Instant>) -> Result<Waiting> {
+        let Some(spool) = self.spool().await else { return Ok(Waiting::Nothing) };
         if spool.report().await?.items == 0 {
-            return Ok(());
+            return Ok(Waiting::Nothing);
         }
-        let _alone = self.replaying.lock().await;
+        let _alone = match end {
+            None => self.replaying.lock().await,
+            Some(end) => match timeout_at(end, self.replaying.lock()).await {
+                Ok(alone) => alone,
+                Err(_elapsed) => return Ok(Waiting::Still),
+            },
+        };
         loop {
             let entries = spool.peek(REPLAYED).await?;
             if entries.is_empty() {
-                return Ok(());
+                return Ok(Waiting::Nothing);
             }
             for entry in entries {
-                let outcome = match (Namespace::new(entry.lane.as_str()), decode(&entry.payload)) {
-                    (Ok(namespace), Ok(batch)) => self.replay_one(&namespace, batch).await,
-                    (Err(error), _) | (_, Err(error)) => Err(error),
-                };
-                match outcome {
-                    Ok(()) => spool.settle(entry.id).await?,
-                    Err(error) if is_away(&error) || error.kind() == ErrorKind::Denied => return Err(error),
-                    Err(error) => {
-                        tracing::error!(namespace = entry.lane, %error, "a write that waited is refused and put aside");
-                        spool.quarantine(entry.id, error.message()).await?;
-                    }
+                if end.is_some_and(|end| Instant::now() >= end) {
+                    self.work.notify_one();
+                    return Ok(Waiting::Still);
                 }
+                self.replay_entry(&spool, entry).await?;
             }
         }
+    }
+
+    async fn replay_entry(&self, spool: &Spool, entry: SpoolEntry) -> Result<()> {
+        let outcome = match (Namespace::new(entry.lane.as_str()), decode(&entry.payload)) {
+            (Ok(namespace), Ok(batch)) => self.replay_one(&namespace, batch).await,
+            (Err(error), _) | (_, Err(error)) => return self.put_aside(spool, &entry, &error).await,
+        };
+        match outcome {
+            Ok(()) => spool.settle(entry.id).await,
+            Err(error) if is_refused(&error) => self.put_aside(spool, &entry, &error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_aside(&self, spool: &Spool, entry: &SpoolEntry, why: &Error) -> Result<()> {
+        tracing::error!(namespace = entry.lane, error = %why, "a write that waited is refused and put aside");
+        spool.quarantine(entry.id, why.message()).await
     }
 
     async fn replay_one(&self, namespace: &Namespace, mut batch: Batch) -> Result<()> {
@@ -218,6 +254,25 @@ impl Engine {
         }
         spool.scrub().await
     }
+}
+
+/// What is left of what waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    Still,
+}
+
+/// Whether the ledger's answer is about the write, and final. An outage, a deployment that is wrong and a lost race say nothing about a
+/// write, and one that was acknowledged goes on waiting.
+fn is_refused(error: &Error) -> bool {
+    let about_the_ledger = matches!(error.kind(), ErrorKind::Denied | ErrorKind::InvalidConfig);
+    error.retry() == Retry::Never && !is_away(error) && !about_the_ledger
+}
+
+fn its_turn() -> Error {
+    Error::new(ErrorKind::Unavailable, "writes that came before this one are still on their way to the ledger")
+        .with_retry(Retry::Soon)
 }
 
 /// A key that no other request has.
