@@ -22,6 +22,8 @@ usage: cargo xtask <task>
   services                           PostgreSQL 18 and 15 and PgBouncer for tests, until Ctrl-C
   tidy                               the rules on files that no compiler checks
   crash [--rounds N]                 kill -9 campaigns in the release profile (default: 200 rounds)
+  outage [--seed N]                  the outage campaign in the release profile: PostgreSQL, index and embedder break while
+                                     16 tasks write and retrieve
   bench [--quick]                    the measured claims
   eval  [-- ARGUMENTS]               retrieval quality on the conversations in MNEMIC_SHARED or ../shared
 ";
@@ -68,6 +70,8 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ["tidy"] => Ok(tidy::run(&root)?),
         ["crash"] => Ok(campaign::crash(&root, 200)?),
         ["crash", "--rounds", rounds] => Ok(campaign::crash(&root, rounds_of(rounds)?)?),
+        ["outage"] => Ok(campaign::outage(&root, None)?),
+        ["outage", "--seed", seed] => Ok(campaign::outage(&root, Some(seed_of(seed)?))?),
         ["bench"] => Ok(campaign::bench(&root, &[])?),
         ["bench", "--quick"] => Ok(campaign::bench(&root, &["--quick"])?),
         ["eval"] => Ok(campaign::eval(&root, &[])?),
@@ -101,6 +105,10 @@ fn rounds_of(text: &str) -> Result<u32, Failure> {
     }
 }
 
+fn seed_of(text: &str) -> Result<u64, Failure> {
+    text.parse().map_err(|_none| Failure::Usage(format!("--seed expects a whole number, found `{text}`")))
+}
+
 fn root() -> Result<PathBuf, String> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().map(Path::to_owned).ok_or_else(|| format!("{} has no parent directory", own.display()))
@@ -117,7 +125,13 @@ mod tests {
 
     #[test]
     fn an_unknown_task_or_option_is_a_usage_error_that_names_it() {
-        for arguments in [&["paint"][..], &["test", "paint"], &["crash", "--rounds", "paint"], &["tidy", "paint"]] {
+        for arguments in [
+            &["paint"][..],
+            &["test", "paint"],
+            &["crash", "--rounds", "paint"],
+            &["outage", "--seed", "paint"],
+            &["tidy", "paint"],
+        ] {
             let Failure::Usage(why) = refused(arguments) else { panic!("{arguments:?} is no usage error") };
             assert!(why.contains("paint"), "{why}");
         }

@@ -9,7 +9,7 @@ use std::{
 use crate::{Outcome, run};
 
 use super::{
-    SERVICES,
+    POSTGRES_18_PROGRAMS, SERVICES,
     machine::Folder,
     pgbouncer::PgBouncer,
     postgres::{self, Plan, Postgres},
@@ -24,6 +24,8 @@ struct Running {
     pgbouncer: PgBouncer,
     postgres_18: Postgres,
     postgres_15: Postgres,
+    /// Those of PostgreSQL 18, with their libraries in `lib` beside them.
+    programs: PathBuf,
     _folder: Folder,
 }
 
@@ -44,7 +46,8 @@ impl Running {
         let postgres_18 = Postgres::start(&newer, &folder)?;
         let postgres_15 = Postgres::start(&older, &folder)?;
         let pgbouncer = PgBouncer::start(pgbouncer, &older.installation, postgres_18.port, &folder)?;
-        Ok(Self { pgbouncer, postgres_18, postgres_15, _folder: folder })
+        let programs = newer.installation.join("bin");
+        Ok(Self { pgbouncer, postgres_18, postgres_15, programs, _folder: folder })
     }
 
     fn tell(&self) {
@@ -52,6 +55,8 @@ impl Running {
         for ((_, variable), port) in SERVICES.into_iter().zip(ports) {
             run::answer(&format!("{variable}={}", postgres::dsn(port)));
         }
+        // For a test that starts a server of its own, to kill it.
+        run::answer(&format!("{POSTGRES_18_PROGRAMS}={}", self.programs.display()));
         run::answer(READY);
     }
 }

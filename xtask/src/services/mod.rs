@@ -38,6 +38,9 @@ pub(crate) const SERVICES: [(&str, &str); 3] = [
     ("pgbouncer", "MNEMIC_TEST_PGBOUNCER"),
 ];
 
+/// The variable that holds the directory of PostgreSQL 18's programs.
+pub(crate) const POSTGRES_18_PROGRAMS: &str = "MNEMIC_TEST_POSTGRES_18_BIN";
+
 /// Names services whose absence is a failure.
 const REQUIRE: &str = "MNEMIC_REQUIRE";
 
