@@ -136,14 +136,14 @@ impl Board {
         let memory = memory.in_namespace(world::namespace(number % NAMESPACES));
         loop {
             let (step, due) = {
-                let mut task = self.task(number);
-                let (next, all) = (task.next, task.steps.len());
-                let Some(step) = task.steps.get(next).cloned() else { return };
-                task.next += 1;
-                (step, self.load.length.mul_f64(next as f64 / all as f64))
+                let task = self.task(number);
+                let Some(step) = task.steps.get(task.next).cloned() else { return };
+                (step, self.load.length.mul_f64(task.next as f64 / task.steps.len() as f64))
             };
             let begun = *lock(&self.begun);
             tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+            // What the power takes away before it was begun is done in the next life.
+            self.task(number).next += 1;
             self.done.fetch_add(1, Ordering::SeqCst);
             match step {
                 Step::Write(write) => self.write(number, &memory, write).await,
@@ -310,6 +310,10 @@ impl Task {
         let (writes, reads) = (load.writes.div_ceil(TASKS), load.reads.div_ceil(TASKS));
         let mut kinds = [vec![true; writes], vec![false; reads]].concat();
         rng.shuffle(&mut kinds);
+        // Something has to be there before something can be looked for.
+        if let Some(write) = kinds.iter().position(|write| *write) {
+            kinds.swap(0, write);
+        }
         let (mut steps, mut ids, mut texts) = (Vec::new(), 0, 0);
         for write in kinds {
             if !write {
