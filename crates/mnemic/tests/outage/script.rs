@@ -60,6 +60,9 @@ pub const VOYAGE: [&str; 11] = [
     "repeated by a proxy",
 ];
 
+/// After which most tasks commit to the database again and do not queue up behind what waits.
+const RECOVERY: Duration = Duration::from_secs(3);
+
 /// How long the scripts run and how often everything happens.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -182,7 +185,11 @@ impl Play {
                     server.crowd(false);
                 }
                 "silent line" => during(&line, Flow::Silent, lasts),
-                "replies lost" => during(&line, Flow::Deaf, lasts),
+                "replies lost" => {
+                    // Only a commit that is under way can lose its reply: what waits since the last outage comes first.
+                    thread::sleep(RECOVERY);
+                    during(&line, Flow::Deaf, lasts);
+                }
                 _ => cuts(&line, lasts),
             }
             count(&struck, "postgres", kind);
