@@ -109,13 +109,13 @@ impl fmt::Display for Report {
             writeln!(f, "{name:<44} {value:>10.2} {unit}")?;
         }
         if !self.claims.is_empty() {
-            writeln!(f, "\n{:<44} {:>13} {:>7} {:<7}  measured", "targets", "target", "ratio", "verdict")?;
+            writeln!(f, "\n{:<48} {:>13} {:>7} {:<7}  measured", "targets", "target", "ratio", "verdict")?;
         }
         for Claim { name, target, figures: [figure, peer], against: [unit, what] } in &self.claims {
             let ratio = figure / peer.max(1e-12);
             let verdict = if target.is_met(ratio) { "met" } else { "MISSED" };
             let target = target.to_string();
-            write!(f, "{name:<44} {target:>13} {ratio:>7.2} {verdict:<7}  ")?;
+            write!(f, "{name:<48} {target:>13} {ratio:>7.2} {verdict:<7}  ")?;
             writeln!(f, "{} against {} {unit} ({what})", significant(*figure), significant(*peer))?;
         }
         for note in &self.notes {

@@ -27,6 +27,11 @@ impl Rows {
         Ok(Self { corpus: Corpus::new(seed)?, vectors })
     }
 
+    /// Records whose embeddings are pending.
+    pub(super) fn without_embeddings(seed: u64) -> Result<Self> {
+        Ok(Self { corpus: Corpus::new(seed)?, vectors: Vec::new() })
+    }
+
     /// The record of a number, always with the same embedding.
     pub(super) fn stored(&mut self, number: usize) -> Result<StoredRecord> {
         let draft = self.corpus.record(number)?;

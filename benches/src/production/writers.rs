@@ -1,11 +1,10 @@
 //! Durable commits of single records by 16 writers against `pgbench` with 16 clients that insert such a row. Not here: batches.
 //!
-//! The row of `pgbench` has the columns, the indexes and as many bytes as a record's. Its values are constants of a prepared statement,
-//! so that nothing but inserting is counted.
+//! The row of `pgbench` has the columns, the indexes and as many bytes as a record's, which it sends with every insert as a writer does.
+//! It goes into a table without row security, as a superuser, and leaves no feed behind.
 
 use std::{
     env,
-    fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -33,8 +32,37 @@ use crate::{
 const WRITERS: usize = 16;
 /// Rounds of each; the middle one is told.
 const ROUNDS: usize = 3;
+/// Bytes of a record's text and the rest of what is packed with it.
+const BODY: usize = 320;
 /// Records that each writer may write.
 const ROOM: usize = 10_000_000;
+
+/// What is written.
+#[derive(Clone, Copy, Debug)]
+enum Row {
+    /// A record whose embedding is pending.
+    Text,
+    /// A record with its embedding.
+    Embedded,
+}
+
+impl Row {
+    const ALL: [Self; 2] = [Self::Embedded, Self::Text];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text only",
+            Self::Embedded => "2,048-d",
+        }
+    }
+
+    fn rows(self, seed: u64) -> Result<Rows> {
+        match self {
+            Self::Text => Rows::without_embeddings(seed),
+            Self::Embedded => Rows::new(seed),
+        }
+    }
+}
 
 /// Measures.
 pub(super) async fn measure(plan: &Plan, server: &TestServer, report: &mut Report) -> Result<()> {
@@ -42,48 +70,53 @@ pub(super) async fn measure(plan: &Plan, server: &TestServer, report: &mut Repor
         report.note("LEFT OUT: writers. There is no pgbench in PATH; Debian has it in its package postgresql.");
         return Ok(());
     };
+    for row in Row::ALL {
+        measure_row(plan, server, &program, row, report).await?;
+    }
+    Ok(())
+}
+
+async fn measure_row(plan: &Plan, server: &TestServer, program: &Path, row: Row, report: &mut Report) -> Result<()> {
     let database = server.database().await;
     let config = PostgresConfig { max_connections: WRITERS, ..database.config() };
     let ledger = Arc::new(PostgresLedger::connect(config).await?);
     let directory = tempfile::tempdir().map_err(failed)?;
-    let script = prepare(&database, directory.path()).await?;
+    let script = prepare(&database, row, directory.path()).await?;
     let one = vec![Namespace::new("writers")?];
     let many = (0..WRITERS).map(|number| Namespace::new(format!("writer-{number}"))).collect::<Result<Vec<_>>>()?;
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         let [peer, together, apart] = &mut rates;
-        peer.push(by_pgbench(&program, &script, &database, plan.round)?);
-        together.push(by_ledger(&ledger, &one, round, plan.round).await?);
-        apart.push(by_ledger(&ledger, &many, round, plan.round).await?);
+        peer.push(by_pgbench(program, &script, &database, plan.round)?);
+        together.push(by_ledger(&ledger, &one, (row, round), plan.round).await?);
+        apart.push(by_ledger(&ledger, &many, (row, round), plan.round).await?);
     }
     let [peer, together, apart] = rates.map(median);
-    report.size("pgbench, 16 clients, one row: inserts/s", peer, "");
-    report.size("16 writers, one namespace: commits/s", together, "");
-    report.size("16 writers, 16 namespaces: commits/s", apart, "");
-    for (name, rate) in
-        [("commits of 16 writers, one namespace", together), ("commits of 16 writers, 16 namespaces", apart)]
-    {
-        let target = Target::AtLeast(1.0);
-        report.claim(name, target, [rate, peer], "per second", "pgbench, 16 clients, one prepared insert");
+    let name = row.name();
+    for (what, rate) in [("one namespace", together), ("16 namespaces", apart)] {
+        let claim = format!("16 writers, {what}, {name}");
+        report.claim(claim, Target::AtLeast(1.0), [rate, peer], "commits/s", "pgbench, 16 clients, such a row");
     }
     Ok(())
 }
 
 /// The table and the script of `pgbench`.
-async fn prepare(database: &TestDatabase, directory: &Path) -> Result<PathBuf> {
+async fn prepare(database: &TestDatabase, row: Row, directory: &Path) -> Result<PathBuf> {
     let admin = superuser(database).await?;
     let schema = "CREATE SCHEMA bench; CREATE TABLE bench.records (LIKE mnemic.records INCLUDING ALL);
                   CREATE SEQUENCE bench.numbers CACHE 100";
     admin.batch_execute(schema).await.map_err(failed)?;
-    let hex = |byte: u8, times: usize| format!("'\\x{}'::bytea", format!("{byte:02x}").repeat(times));
-    let mut sql = String::from(
+    let vector = match row {
+        Row::Text => "NULL, NULL, NULL",
+        Row::Embedded => "1, 3735928559, convert_to(:vector, 'UTF8')",
+    };
+    let sql = format!(
         "INSERT INTO bench.records (namespace, ordinal, id, version, seq, created_at, user_id, thread_id, kind, source, updated_at, \
-         valid_from, facets, model, crc, body, vector) SELECT 'bench', n, 'record-' || n, 1, n, 1767225600000000, 'user-042', \
+         valid_from, facets, body, model, crc, vector) SELECT 'bench', n, 'record-' || n, 1, n, 1767225600000000, 'user-042', \
          'thread-7', 'semantic', 'user', 1767225600000000, 1767225600000000, \
-         '{\"tags\": [\"tag-7\", \"tag-21\"], \"metadata\": {\"form\": \"I-485\", \"page\": 7}}'::jsonb, 1, 3735928559, ",
+         '{{\"tags\": [\"tag-7\", \"tag-21\"], \"metadata\": {{\"form\": \"I-485\", \"page\": 7}}}}'::jsonb, \
+         convert_to(:body, 'UTF8'), {vector} FROM nextval('bench.numbers') AS n;\n"
     );
-    let vector = DIMENSION as usize * size_of::<f32>();
-    writeln!(sql, "{}, {} FROM nextval('bench.numbers') AS n;", hex(b'a', 320), hex(0x3d, vector)).map_err(failed)?;
     let script = directory.join("insert.sql");
     std::fs::write(&script, sql).map_err(failed)?;
     Ok(script)
@@ -93,6 +126,8 @@ async fn prepare(database: &TestDatabase, directory: &Path) -> Result<PathBuf> {
 fn by_pgbench(program: &Path, script: &Path, database: &TestDatabase, long: Duration) -> Result<f64> {
     let mut command = Command::new(program);
     command.args(["--no-vacuum", "--protocol=prepared", "--client=16", "--jobs=2"]);
+    let (body, vector) = ("b".repeat(BODY), "v".repeat(DIMENSION as usize * size_of::<f32>()));
+    command.arg(format!("--define=body={body}")).arg(format!("--define=vector={vector}"));
     command.arg(format!("--time={}", long.as_secs().max(1))).arg("--file").arg(script).arg(database.admin_dsn());
     let output = command.output().map_err(failed)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -107,14 +142,14 @@ fn by_pgbench(program: &Path, script: &Path, database: &TestDatabase, long: Dura
 async fn by_ledger(
     ledger: &Arc<PostgresLedger>,
     namespaces: &[Namespace],
-    round: usize,
+    (row, round): (Row, usize),
     long: Duration,
 ) -> Result<f64> {
     let mut writers = Vec::new();
     let mut prepared = Vec::new();
     for (number, namespace) in (0..WRITERS).zip(namespaces.iter().cycle()) {
         let first = (round * WRITERS + number) * ROOM;
-        let mut rows = Rows::new(first as u64)?;
+        let mut rows = row.rows(first as u64)?;
         // Its connection is there, and the namespace too.
         ledger.commit(namespace, rows.batch(first, 1)?).await?;
         prepared.push((namespace.clone(), rows, first + 1));
