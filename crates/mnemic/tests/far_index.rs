@@ -73,6 +73,8 @@ struct Far {
     down: AtomicBool,
     ignores_filters: AtomicBool,
     dropped: AtomicUsize,
+    /// Held by a test for as long as the server takes.
+    busy: tokio::sync::Mutex<()>,
 }
 
 impl Far {
@@ -84,6 +86,7 @@ impl Far {
             down: AtomicBool::new(false),
             ignores_filters: AtomicBool::new(false),
             dropped: AtomicUsize::new(0),
+            busy: tokio::sync::Mutex::default(),
         })
     }
 
@@ -118,6 +121,7 @@ impl Index for Far {
     }
     async fn prepare(&self, namespace: &Namespace, model: Option<&EmbeddingModel>) -> Result<()> {
         self.up()?;
+        let _takes_long = self.busy.lock().await;
         self.shown.prepare(namespace, model).await
     }
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
@@ -325,4 +329,19 @@ async fn in_the_background_pending_work_is_finished_by_itself() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.unwrap();
     assert_eq!(memory.stats().await.unwrap().ledger.outbox, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_long_to_make_its_index_keeps_nobody_waiting() {
+    let World { memory, far, .. } = world();
+    far.holds_back.store(false, Ordering::SeqCst);
+    let busy = far.busy.lock().await;
+    for name in ["a", "b"] {
+        let report = memory.write(vec![record(name, "zzz zzz")], &WriteOptions::default()).await.unwrap();
+        assert_eq!(report.records[0].outcome, RecordOutcome::Pending, "{:?}", report.warnings);
+    }
+    assert_eq!(found(&memory.retrieve(&dense("zzz")).await.unwrap()).len(), 2);
+    drop(busy);
+    memory.verify().await.unwrap();
+    assert_eq!(far.shown.ids(memory.namespace(), &PageRequest::largest()).await.unwrap().items.len(), 2);
 }

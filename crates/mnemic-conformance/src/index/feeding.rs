@@ -88,6 +88,25 @@ pub(super) async fn i01_the_position_moves_beyond_the_last_change(h: &dyn IndexH
     assert_eq!(shelf.listed(Walk::LARGEST).await, shelf.expected());
 }
 
+pub(super) async fn i01_changes_beyond_where_the_position_moves_to_are_applied(h: &dyn IndexHarness) {
+    let shelf = Shelf::new(h).await;
+    let mut rng = Rng::new(117);
+    // As an index is made anew: page by page, and only the last page moves the position.
+    let make = |rng: &mut Rng, n: usize| (record(&format!("r{n}"), "cello"), Some(embedding(rng, &model())));
+    let pages: Vec<_> = (0..3).map(|page| (0..4).map(|n| make(&mut rng, page * 4 + n)).collect()).collect();
+    let pages: Vec<_> = pages.into_iter().map(|records: Vec<_>| shelf.writes(records)).collect();
+    let head = ChangeSeq(shelf.feed().seq);
+    for (n, page) in pages.iter().enumerate() {
+        let through = if n + 1 == pages.len() { head } else { ChangeSeq(0) };
+        let page: Vec<_> =
+            page.iter().map(|change| mnemic_core::ports::IndexChange { seq: head, ..change.clone() }).collect();
+        shelf.index.apply(&shelf.ns, &page, through).await.unwrap();
+        assert_eq!(shelf.index.position(&shelf.ns).await.unwrap(), through, "page {n}");
+    }
+    shelf.shows().await;
+    assert_eq!(shelf.listed(Walk::LARGEST).await, shelf.expected());
+}
+
 pub(super) async fn i02_what_was_applied_is_found_and_what_is_gone_is_not(h: &dyn IndexHarness) {
     let shelf = Shelf::new(h).await;
     let names = ["a", "b", "c"];

@@ -26,6 +26,7 @@ pub type IndexCase = Case<dyn IndexHarness>;
 pub const INDEX_CASES: &[IndexCase] = cases![
     "I1" => feeding::i01_changes_at_or_below_the_position_are_ignored,
     "I1" => feeding::i01_the_position_moves_beyond_the_last_change,
+    "I1" => feeding::i01_changes_beyond_where_the_position_moves_to_are_applied,
     "I2" => feeding::i02_what_was_applied_is_found_and_what_is_gone_is_not,
     "I3" => feeding::i03_a_replaced_record_is_found_by_its_new_revision_only,
     "I3" => feeding::i03_an_embedding_that_arrives_later_or_goes_away_is_followed,

@@ -79,9 +79,11 @@ impl PineconeIndex {
         let space = self.space(namespace);
         let _feed = space.feed.lock().await;
         let position = self.load(&space, namespace).await?;
-        if through <= position {
+        // A rebuild feeds what lies beyond the position and moves it at the end only.
+        if through <= position && changes.iter().all(|change| change.seq <= position) {
             return Ok(());
         }
+        let through = through.max(position);
         // The last word on each record is enough.
         let mut last: BTreeMap<&RecordId, &IndexChange> = BTreeMap::new();
         for change in changes.iter().filter(|change| change.seq > position) {

@@ -1,7 +1,11 @@
 //! Committing, also while the ledger is away: what can wait goes into the spool and is replayed in order. Not here: the spool's
 //! files (`mnemic-spool`).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use mnemic_core::{
     Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, Retry, UserId,
@@ -88,7 +92,7 @@ impl Engine {
 
     /// Commits a batch that only the ledger can take, after everything that waits.
     pub(crate) async fn commit_now(&self, namespace: &Namespace, batch: Batch) -> Result<Receipt> {
-        if self.replay_for(LONG_TURN).await? == Waiting::Still {
+        if self.replay_for(namespace, LONG_TURN).await? == Waiting::Still {
             return Err(its_turn());
         }
         self.noted(LEDGER, self.ledger.commit(namespace, batch).await)
@@ -104,7 +108,7 @@ impl Engine {
             batch.idempotency = Some(once()?);
         }
         // What came first goes first; how much that is must not decide how long this write takes.
-        let outcome = match self.replay_for(TURN).await {
+        let outcome = match self.replay_for(namespace, TURN).await {
             Ok(Waiting::Nothing) => self.noted(LEDGER, self.ledger.commit(namespace, batch.clone()).await),
             Ok(Waiting::Still) => Err(its_turn()),
             Err(error) => Err(error),
@@ -133,23 +137,28 @@ impl Engine {
         Ok(Kept::Spooled)
     }
 
-    /// How many writes wait in the spool.
-    pub(crate) async fn spooled(&self) -> u64 {
+    /// How many writes of a namespace wait in the spool, as far as one look tells.
+    pub(crate) async fn spooled(&self, namespace: &Namespace) -> usize {
         let Some(spool) = self.spool().await else { return 0 };
-        spool.report().await.map_or(0, |report| report.items)
+        if spool.report().await.is_ok_and(|report| report.items == 0) {
+            return 0;
+        }
+        let waiting = spool.peek(SHOWN).await.unwrap_or_default();
+        waiting.iter().filter(|entry| entry.lane == namespace.as_str()).count()
     }
 
     /// Commits what waits in the spool, in order, until nothing is left. What the ledger refuses for good is put aside.
     pub(crate) async fn replay(&self) -> Result<()> {
-        self.replay_until(None).await.map(|_nothing_waits| ())
+        self.replay_until(None, None).await.map(|_nothing_waits| ())
     }
 
-    async fn replay_for(&self, patience: Duration) -> Result<Waiting> {
-        self.replay_until(Some(Instant::now() + patience)).await
+    async fn replay_for(&self, namespace: &Namespace, patience: Duration) -> Result<Waiting> {
+        self.replay_until(Some(Instant::now() + patience), Some(namespace)).await
     }
 
-    /// The same up to an instant, which an entry that is under way may outlast.
-    async fn replay_until(&self, end: Option<Instant>) -> Result<Waiting> {
+    /// The same up to an instant, which an entry that is under way may outlast. A namespace that fails does not keep the others from
+    /// their turn, and is no failure to whoever asks for another one; where two fail, the ledger does.
+    async fn replay_until(&self, end: Option<Instant>, own: Option<&Namespace>) -> Result<Waiting> {
         let Some(spool) = self.spool().await else { return Ok(Waiting::Nothing) };
         if spool.report().await?.items == 0 {
             return Ok(Waiting::Nothing);
@@ -161,17 +170,32 @@ impl Engine {
                 Err(_elapsed) => return Ok(Waiting::Still),
             },
         };
+        let mut stuck: BTreeSet<String> = BTreeSet::new();
+        let mut failed = None;
         loop {
-            let entries = spool.peek(REPLAYED).await?;
+            let entries = spool.peek_past(REPLAYED, &stuck).await?;
             if entries.is_empty() {
-                return Ok(Waiting::Nothing);
+                return match failed {
+                    Some(error) if own.is_none_or(|own| stuck.contains(own.as_str())) => Err(error),
+                    _ => Ok(Waiting::Nothing),
+                };
             }
             for entry in entries {
+                if stuck.contains(&entry.lane) {
+                    continue;
+                }
                 if end.is_some_and(|end| Instant::now() >= end) {
                     self.work.notify_one();
                     return Ok(Waiting::Still);
                 }
-                self.replay_entry(&spool, entry).await?;
+                let lane = entry.lane.clone();
+                if let Err(error) = self.replay_entry(&spool, entry).await {
+                    if failed.is_some() {
+                        return Err(error);
+                    }
+                    failed = Some(error);
+                    stuck.insert(lane);
+                }
             }
         }
     }
@@ -234,7 +258,8 @@ impl Engine {
         erased: &[RecordId],
         subject: Option<&UserId>,
     ) -> Result<()> {
-        let Some(spool) = self.spool().await else { return Ok(()) };
+        let Some(lazy) = &self.spool else { return Ok(()) };
+        let spool = lazy.get().await?;
         let speaks_of = |batch: &Batch| {
             let of_user = |user: Option<&UserId>| subject.is_some() && user == subject;
             batch.writes.iter().any(|write| erased.contains(&write.record.id) || of_user(write.record.user_id.as_ref()))
@@ -252,7 +277,13 @@ impl Engine {
             }
             after = Some(last);
         }
-        spool.scrub().await
+        spool.scrub().await?;
+        let others = spool.report().await?.others;
+        if others > 0 {
+            let message = format!("{others} other processes keep writes of their own in it");
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        Ok(())
     }
 }
 
@@ -266,8 +297,11 @@ enum Waiting {
 /// Whether the ledger's answer is about the write, and final. An outage, a deployment that is wrong and a lost race say nothing about a
 /// write, and one that was acknowledged goes on waiting.
 fn is_refused(error: &Error) -> bool {
-    let about_the_ledger = matches!(error.kind(), ErrorKind::Denied | ErrorKind::InvalidConfig);
-    error.retry() == Retry::Never && !is_away(error) && !about_the_ledger
+    let about_the_write = matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::Conflict | ErrorKind::ModelMismatch | ErrorKind::Unsupported
+    );
+    error.retry() == Retry::Never && about_the_write
 }
 
 fn its_turn() -> Error {

@@ -1,33 +1,31 @@
-//! Keeping indexes in step with the ledger's feed. Not here: what an index does not show yet (`fresh`).
+//! Keeping indexes in step with the ledger's feed. Not here: how one stands when it is searched (`standing`), and taking out what was
+//! erased (`erased`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use mnemic_core::{
     ChangeSeq, Changed, EmbeddingModel, Error, ErrorKind, Filter, Namespace, PageRequest, RecordId, Result,
     StoredRecord,
-    ports::{Embeddings, Index, IndexChange, Read, Visibility},
+    ports::{Embeddings, Index, IndexChange, Read},
 };
+use tokio::time::{Instant, timeout_at};
 
-use super::{Engine, Feed, Follower, FreshView, LEDGER, Place};
+use super::{Engine, Feed, Follower, Place, Placed};
 
 /// Changes read from the feed at once.
 pub(super) const FEED_PAGE: usize = 1000;
 /// Changes after which the local index is saved, so that the next start does not replay them.
 const PERSIST_EVERY: u64 = 2000;
-/// How long a retrieval waits for a server's index to catch up before it is searched as it is.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a write waits for a server's index before it is answered without it.
+const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a commit changed, so that it need not be read back.
 pub(crate) type Known = [(RecordId, Option<StoredRecord>)];
 
 /// How far an index is to be brought.
 #[derive(Clone, Copy, Debug)]
-enum Goal {
+pub(super) enum Goal {
     /// Over what a commit changed, which is known.
     Commit(ChangeSeq, ChangeSeq),
     /// To this head.
@@ -43,22 +41,14 @@ pub(crate) struct Behind {
     pub(crate) why: Error,
 }
 
-/// How an index stands when it is about to be searched.
-#[derive(Clone, Debug)]
-pub(crate) enum Standing {
-    /// It shows everything.
-    Current,
-    /// It does not show everything yet; the rest is here.
-    Fresh(FreshView),
-    /// It does not show everything, and the rest is too much or cannot be read.
-    Lags(String),
-    /// It must not be searched: what it would find might be a part of the answer, or gone.
-    Refused(String),
-}
-
 /// A change for an index that holds embeddings of `model`. Another model's embedding (two processes may have begun a namespace with
 /// different ones) stays out, so that its record is still found by words.
-fn change(seq: ChangeSeq, id: RecordId, record: Option<StoredRecord>, model: Option<&EmbeddingModel>) -> IndexChange {
+pub(super) fn change(
+    seq: ChangeSeq,
+    id: RecordId,
+    record: Option<StoredRecord>,
+    model: Option<&EmbeddingModel>,
+) -> IndexChange {
     let record = record.map(|stored| {
         let embedding = stored.embedding.filter(|embedding| Some(embedding.model()) == model);
         StoredRecord { record: stored.record, embedding }
@@ -110,53 +100,93 @@ impl Engine {
     }
 
     /// Brings every index up to the head of the feed, also with what other processes committed, and tells which are behind.
-    pub(crate) async fn sync(&self, namespace: &Namespace) -> Result<Vec<Behind>> {
+    pub(crate) async fn sync(self: &Arc<Self>, namespace: &Namespace) -> Result<Vec<Behind>> {
         self.sync_with(namespace, &[], None).await
     }
 
-    /// The same where an index that is behind is of no use.
+    /// The same where an index that is behind is of no use: waits for as long as it takes.
     pub(crate) async fn sync_all(&self, namespace: &Namespace) -> Result<()> {
-        self.sync(namespace).await?.into_iter().next().map_or(Ok(()), |behind| Err(behind.why))
+        let model = self.indexed_model(namespace).await?;
+        let state = self.state(namespace);
+        let one = async |(placed, follower): (&Placed, &Follower)| {
+            let mut feed = follower.feed.lock().await;
+            self.bring(namespace, placed, &mut feed, model.as_ref(), &[], Goal::Unknown).await
+        };
+        let outcomes = join_all(self.indexes.iter().zip(&state.followers).map(one)).await;
+        outcomes.into_iter().collect()
     }
 
-    /// The same, knowing what the last commit changed. One index that fails or is slow does not keep the others from it.
+    /// The same, knowing what the last commit changed. One index that fails or is slow does not keep the others from it, and a server
+    /// that takes long (making an index takes minutes) does not keep the caller: its work goes on and it is told as behind.
     pub(crate) async fn sync_with(
-        &self,
+        self: &Arc<Self>,
         namespace: &Namespace,
         known: &Known,
         committed: Option<(ChangeSeq, ChangeSeq)>,
     ) -> Result<Vec<Behind>> {
         let model = self.indexed_model(namespace).await?;
         let goal = committed.map_or(Goal::Unknown, |(first, last)| Goal::Commit(first, last));
-        let one = async |place: usize| self.sync_one(namespace, place, model.as_ref(), known, goal).await.err();
-        let outcomes = join_all((0..self.indexes.len()).map(one)).await;
+        let state = self.state(namespace);
+        let one = async |(place, (placed, follower)): (usize, (&Placed, &Follower))| match placed.place {
+            Place::Near => {
+                let mut feed = follower.feed.lock().await;
+                self.bring(namespace, placed, &mut feed, model.as_ref(), known, goal).await
+            }
+            Place::Far => self.bring_soon(namespace, place, known, goal, WRITER_PATIENCE).await,
+        };
+        let outcomes = join_all(self.indexes.iter().zip(&state.followers).enumerate().map(one)).await;
         let behind = self.indexes.iter().zip(outcomes);
-        Ok(behind.filter_map(|(placed, why)| Some(Behind { index: placed.index.name(), why: why? })).collect())
+        Ok(behind.filter_map(|(placed, done)| Some(Behind { index: placed.index.name(), why: done.err()? })).collect())
     }
 
-    async fn sync_one(
+    /// Brings one index towards its goal, with its feed in hand.
+    pub(super) async fn bring(
         &self,
         namespace: &Namespace,
-        place: usize,
+        placed: &Placed,
+        feed: &mut Feed,
         model: Option<&EmbeddingModel>,
         known: &Known,
         goal: Goal,
     ) -> Result<()> {
-        let state = self.state(namespace);
-        let (Some(placed), Some(follower)) = (self.indexes.get(place), state.followers.get(place)) else {
-            return Ok(());
-        };
         let index = placed.index.as_ref();
-        let mut feed = follower.feed.lock().await;
         let done = async {
-            let erased = self.follow(namespace, (index, &mut feed), model, known, goal).await?;
+            let erased = self.follow(namespace, (index, feed), model, known, goal).await?;
             if placed.place == Place::Near {
-                self.persist_when_due(namespace, &mut feed, erased).await?;
+                self.persist_when_due(namespace, feed, erased).await?;
             }
             Ok(())
         };
         let done = done.await;
         self.noted(&part(index), done)
+    }
+
+    /// The same in the background, for as long as the caller has patience. The work goes on if the caller does not; nothing is begun
+    /// while somebody else's work is under way.
+    pub(super) async fn bring_soon(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        place: usize,
+        known: &Known,
+        goal: Goal,
+        patience: Duration,
+    ) -> Result<()> {
+        let until = Instant::now() + patience;
+        let state = self.state(namespace);
+        let Some(follower) = state.followers.get(place) else { return Ok(()) };
+        let slow = || Error::new(ErrorKind::Unavailable, "it takes long and goes on in the background");
+        let Ok(mut feed) = timeout_at(until, Arc::clone(&follower.feed).lock_owned()).await else { return Err(slow()) };
+        let (engine, namespace, known) = (Arc::clone(self), namespace.clone(), known.to_vec());
+        let work = tokio::spawn(async move {
+            let Some(placed) = engine.indexes.get(place) else { return Ok(()) };
+            let model = engine.indexed_model(&namespace).await?;
+            engine.bring(&namespace, placed, &mut feed, model.as_ref(), &known, goal).await
+        });
+        match timeout_at(until, work).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::bug("bringing an index up to date ended early")),
+            Err(_) => Err(slow()),
+        }
     }
 
     /// Brings one index up to the head; `true` if something was erased on the way.
@@ -187,7 +217,7 @@ impl Engine {
         }
     }
 
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         namespace: &Namespace,
         index: &dyn Index,
@@ -224,8 +254,12 @@ impl Engine {
     ) -> Result<bool> {
         let (mut position, mut erased) = (position, false);
         // A feed shorter than what the index has seen means that the index was fed from another life of this ledger.
-        if position > head || (position.0 == 0 && head.0 > FEED_PAGE as u64) {
+        if position > head {
             return self.rebuild(namespace, index, model, head).await.map(|()| true);
+        }
+        if position.0 == 0 && head.0 > FEED_PAGE as u64 {
+            // Not emptied before: another process may be filling it at this moment, and what both bring is the same.
+            return self.fill(namespace, index, model, head).await.map(|()| true);
         }
         while position < head {
             let Some(stretch) = self.stretch(namespace, position, model).await? else { break };
@@ -241,7 +275,7 @@ impl Engine {
     }
 
     /// Starts over by scanning, which reads each record once. Records written meanwhile come again by the feed after `head`.
-    async fn rebuild(
+    pub(super) async fn rebuild(
         &self,
         namespace: &Namespace,
         index: &dyn Index,
@@ -250,6 +284,17 @@ impl Engine {
     ) -> Result<()> {
         index.drop_namespace(namespace).await?;
         index.prepare(namespace, model).await?;
+        self.fill(namespace, index, model, head).await
+    }
+
+    /// Feeds an index that is at the beginning with everything that there is.
+    async fn fill(
+        &self,
+        namespace: &Namespace,
+        index: &dyn Index,
+        model: Option<&EmbeddingModel>,
+        head: ChangeSeq,
+    ) -> Result<()> {
         let read = Read { as_of: None, embeddings: Embeddings::Include };
         let mut page = PageRequest::largest();
         loop {
@@ -296,103 +341,6 @@ impl Engine {
         }
     }
 
-    /// Rebuilds every index of a namespace from the ledger.
-    pub(crate) async fn rebuild_indexes(&self, namespace: &Namespace) -> Result<()> {
-        let model = self.indexed_model(namespace).await?;
-        let state = self.state(namespace);
-        for (placed, follower) in self.indexes.iter().zip(&state.followers) {
-            self.start_over(namespace, placed.index.as_ref(), follower, model.as_ref()).await?;
-        }
-        Ok(())
-    }
-
-    async fn start_over(
-        &self,
-        namespace: &Namespace,
-        index: &dyn Index,
-        follower: &Follower,
-        model: Option<&EmbeddingModel>,
-    ) -> Result<()> {
-        let mut feed = follower.feed.lock().await;
-        *follower.fresh.lock().await = None;
-        follower.shown.store(0, Ordering::SeqCst);
-        self.prepare(namespace, index, &mut feed, model).await?;
-        let head = self.ledger.head(namespace).await?;
-        self.rebuild(namespace, index, model, head).await
-    }
-
-    /// Takes what was erased out of every index. An index in this process starts over, so that no statistic of it remembers;
-    /// one on a server removes the records, since making it anew could take hours.
-    pub(crate) async fn drop_erased(&self, namespace: &Namespace, erased: &[RecordId]) -> Result<()> {
-        let model = self.indexed_model(namespace).await?;
-        let state = self.state(namespace);
-        let mut first = Ok(());
-        for (placed, follower) in self.indexes.iter().zip(&state.followers) {
-            let index = placed.index.as_ref();
-            let done = match placed.place {
-                Place::Near => self.start_over(namespace, index, follower, model.as_ref()).await,
-                Place::Far => self.remove(namespace, index, follower, model.as_ref(), erased).await,
-            };
-            first = first.and(self.noted(&part(index), done));
-        }
-        first
-    }
-
-    async fn remove(
-        &self,
-        namespace: &Namespace,
-        index: &dyn Index,
-        follower: &Follower,
-        model: Option<&EmbeddingModel>,
-        erased: &[RecordId],
-    ) -> Result<()> {
-        let mut feed = follower.feed.lock().await;
-        *follower.fresh.lock().await = None;
-        self.prepare(namespace, index, &mut feed, model).await?;
-        let (mut position, head) = (index.position(namespace).await?, self.ledger.head(namespace).await?);
-        let mut unnamed = erased.len();
-        while position < head {
-            let Some(mut stretch) = self.stretch(namespace, position, model).await? else { break };
-            if stretch.nameless {
-                let nameless = self.nameless(namespace, position, stretch.last).await?;
-                // Somebody else's erasure lies on the way, and nobody here knows its records.
-                if nameless > unnamed {
-                    return self.rebuild(namespace, index, model, head).await;
-                }
-                unnamed -= nameless;
-                self.name_erased(namespace, &mut stretch, model, erased).await?;
-            }
-            index.apply(namespace, &stretch.changes, stretch.last).await?;
-            position = stretch.last;
-        }
-        Ok(())
-    }
-
-    /// Adds what became of the erased records, which the feed no longer names, to the stretch that erased them.
-    async fn name_erased(
-        &self,
-        namespace: &Namespace,
-        stretch: &mut Stretch,
-        model: Option<&EmbeddingModel>,
-        erased: &[RecordId],
-    ) -> Result<()> {
-        let named: BTreeSet<&RecordId> = stretch.changes.iter().map(|change| &change.id).collect();
-        let missing: Vec<RecordId> = erased.iter().filter(|id| !named.contains(id)).cloned().collect();
-        let read = Read { as_of: None, embeddings: Embeddings::Include };
-        for ids in missing.chunks(FEED_PAGE) {
-            // A record may have been written anew since; then it is what it is now.
-            let records = self.ledger.fetch(namespace, ids, read).await?;
-            let now = ids.iter().zip(records).map(|(id, record)| change(stretch.last, id.clone(), record, model));
-            stretch.changes.extend(now);
-        }
-        Ok(())
-    }
-
-    async fn nameless(&self, namespace: &Namespace, after: ChangeSeq, last: ChangeSeq) -> Result<usize> {
-        let feed = self.ledger.changes(namespace, after, FEED_PAGE).await?;
-        Ok(feed.iter().filter(|change| change.seq <= last && change.what == Changed::Erased(None)).count())
-    }
-
     /// Saves the local index, so that the next start is fast and nothing erased stays in an older copy.
     pub(crate) async fn persist(&self, namespace: &Namespace) -> Result<()> {
         let Some(embedded) = &self.embedded else { return Ok(()) };
@@ -409,69 +357,6 @@ impl Engine {
             return Ok(());
         }
         self.save(namespace, &mut feed).await
-    }
-
-    /// How the index at `place` stands, after what can be done about it in the time that a reader has.
-    pub(crate) async fn standing(self: &Arc<Self>, namespace: &Namespace, place: usize) -> Result<Standing> {
-        let Some(placed) = self.indexes.get(place) else { return Ok(Standing::Current) };
-        let (index, name) = (&placed.index, placed.index.name());
-        let head = self.noted(LEDGER, self.ledger.head(namespace).await)?;
-        if placed.place == Place::Near {
-            let model = self.indexed_model(namespace).await?;
-            return match self.sync_one(namespace, place, model.as_ref(), &[], Goal::Head(head)).await {
-                Ok(()) => Ok(Standing::Current),
-                Err(error) => Ok(Standing::Refused(format!("index {name} is behind: {error}"))),
-            };
-        }
-        let state = self.state(namespace);
-        let Some(follower) = state.followers.get(place) else { return Ok(Standing::Current) };
-        let seen = ChangeSeq(follower.shown.load(Ordering::SeqCst));
-        if seen >= head {
-            return Ok(Standing::Current);
-        }
-        let caught_up = match index.capabilities().visibility {
-            Visibility::Immediate => self.catch_up_soon(namespace, place).await,
-            Visibility::Eventual => {
-                self.work.notify_one();
-                Ok(())
-            }
-        };
-        let visible = match index.visible(namespace).await {
-            Ok(visible) => visible,
-            // What it showed when it was last asked, it still holds.
-            Err(error) => {
-                self.note_down(&part(index.as_ref()), &error);
-                seen
-            }
-        };
-        follower.shown.fetch_max(visible.0, Ordering::SeqCst);
-        if visible >= head {
-            return Ok(Standing::Current);
-        }
-        let model = self.indexed_model(namespace).await?;
-        match self.fresh_view(namespace, follower, (visible, head), model.as_ref()).await {
-            Ok(Some(view)) => Ok(Standing::Fresh(view)),
-            Ok(None) => {
-                let changes = head.0.saturating_sub(visible.0);
-                let why = caught_up.err().map(|error: Error| format!(": {error}")).unwrap_or_default();
-                Ok(Standing::Lags(format!("index {name} is {changes} changes behind and catches up later{why}")))
-            }
-            Err(error) => Ok(Standing::Lags(format!("index {name} is behind: {error}"))),
-        }
-    }
-
-    /// Lets an index catch up in the background and waits a little for it. The work goes on if the reader does not.
-    async fn catch_up_soon(self: &Arc<Self>, namespace: &Namespace, place: usize) -> Result<()> {
-        let (engine, namespace) = (Arc::clone(self), namespace.clone());
-        let work = tokio::spawn(async move {
-            let model = engine.indexed_model(&namespace).await?;
-            engine.sync_one(&namespace, place, model.as_ref(), &[], Goal::Unknown).await
-        });
-        match tokio::time::timeout(PATIENCE, work).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Error::bug("catching up ended early")),
-            Err(_) => Err(Error::new(ErrorKind::Unavailable, "it takes long")),
-        }
     }
 }
 

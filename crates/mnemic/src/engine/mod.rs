@@ -1,20 +1,23 @@
 //! The parts of a memory and what keeps them in step. Not here: the verbs (`manager`).
 
 mod commit;
+mod erased;
 mod follow;
 mod fresh;
 mod outages;
 mod spooled;
+mod standing;
 pub(crate) mod worker;
 
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use mnemic_core::{
-    ChangeSeq, Embedding, EmbeddingModel, Error, ErrorKind, Namespace, Result,
+    ChangeSeq, Embedding, EmbeddingModel, Error, ErrorKind, Namespace, Result, Retry,
     ports::{Clock, Embedder, Index, Ledger, Offer, Purpose, Reranker},
 };
 use mnemic_indexes::LocalIndex;
@@ -24,10 +27,14 @@ use mnemic_ledgers::SqliteLedger;
 use crate::builder::Policies;
 
 pub(crate) use commit::{Kept, LEDGER, LazySpool, SPOOL};
-pub(crate) use follow::{Standing, part};
+pub(crate) use follow::part;
 pub(crate) use fresh::FreshView;
 use outages::Outage;
 pub(crate) use outages::is_away;
+pub(crate) use standing::Standing;
+
+/// How long the ledger may take to tell which models it holds.
+const MODEL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The concrete parts of the embedded mode, for what only it can do: backup, verification of files, saving the index.
 #[derive(Clone, Debug)]
@@ -90,25 +97,27 @@ pub(crate) struct Engine {
 
 /// What is remembered about a namespace between calls.
 struct NamespaceState {
-    setup: tokio::sync::Mutex<Setup>,
+    setup: Mutex<Setup>,
     /// One for each index, in the engine's order.
     followers: Vec<Follower>,
 }
 
-#[derive(Default)]
-struct Setup {
-    checked: bool,
-    /// A stored model that the embedder's differs from; dense search and writing are refused while it does.
-    foreign_model: Option<EmbeddingModel>,
+/// What is known of a namespace's embeddings.
+#[derive(Clone, Default)]
+enum Setup {
+    #[default]
+    Unknown,
+    /// A stored model that the embedder's differs from, if there is one; dense search and writing are refused while there is.
+    Known(Option<EmbeddingModel>),
 }
 
 /// What is remembered about one index of one namespace.
 #[derive(Default)]
 struct Follower {
     /// Held while the index catches up, so that changes reach it in the order of the feed.
-    feed: tokio::sync::Mutex<Feed>,
-    /// A position up to which it is known to show everything.
-    shown: AtomicU64,
+    feed: Arc<tokio::sync::Mutex<Feed>>,
+    /// A position up to which it was seen to show everything, and when.
+    shown: Mutex<Option<(ChangeSeq, Instant)>>,
     /// What it does not show yet, searchable here.
     fresh: tokio::sync::Mutex<Option<fresh::Fresh>>,
 }
@@ -156,7 +165,7 @@ impl Engine {
             return Arc::clone(state);
         }
         let made = || NamespaceState {
-            setup: tokio::sync::Mutex::default(),
+            setup: Mutex::default(),
             followers: self.indexes.iter().map(|_| Follower::default()).collect(),
         };
         Arc::clone(states.entry(namespace.clone()).or_insert_with(|| Arc::new(made())))
@@ -178,15 +187,24 @@ impl Engine {
     /// A stored model that the embedder's differs from.
     async fn foreign_model(&self, namespace: &Namespace) -> Result<Option<EmbeddingModel>> {
         let state = self.state(namespace);
-        let mut setup = state.setup.lock().await;
-        if !setup.checked {
-            if let Some(ours) = self.embedder.model() {
-                let stored = self.ledger.report(namespace).await?.models;
-                setup.foreign_model = stored.into_iter().find(|stored| stored != ours);
-            }
-            setup.checked = true;
+        // Not held while the ledger is asked: one that hangs must not queue every call behind the first.
+        let known = state.setup.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Setup::Known(foreign) = known {
+            return Ok(foreign);
         }
-        Ok(setup.foreign_model.clone())
+        let foreign = match self.embedder.model() {
+            None => None,
+            Some(ours) => {
+                let late = |_elapsed| {
+                    let message = "the ledger did not tell its models in time";
+                    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Soon)
+                };
+                let report = tokio::time::timeout(MODEL_PATIENCE, self.ledger.report(namespace)).await.map_err(late)?;
+                report?.models.into_iter().find(|stored| stored != ours)
+            }
+        };
+        *state.setup.lock().unwrap_or_else(PoisonError::into_inner) = Setup::Known(foreign.clone());
+        Ok(foreign)
     }
 
     /// The model of what indexes hold: the stored one while it is another than the embedder's.

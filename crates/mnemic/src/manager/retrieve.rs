@@ -102,18 +102,18 @@ impl MemoryManager {
     /// Memory as it is. While the ledger is away, what waits for it on this machine, and the answer says so.
     async fn present(&self) -> Result<Scene> {
         // Asked before the ledger is: what is committed in between would otherwise be neither waiting nor seen.
-        let waiting = self.engine.spooled().await;
+        let waiting = self.engine.spooled(&self.namespace).await;
         match self.seats().await {
             Ok((dense, lexical)) => {
                 let degraded = if waiting == 0 {
                     Vec::new()
                 } else {
                     self.engine.work.notify_one();
-                    vec![format!("writes that wait for the ledger are not found yet: {waiting} in all namespaces")]
+                    vec![format!("writes that wait for the ledger are not found yet: {waiting}")]
                 };
                 Ok(Scene { dense, lexical, past: None, now: self.now(), degraded })
             }
-            Err(error) if is_away(&error) && waiting.max(self.engine.spooled().await) > 0 => {
+            Err(error) if is_away(&error) && waiting.max(self.engine.spooled(&self.namespace).await) > 0 => {
                 self.engine.note_down(LEDGER, &error);
                 self.spooled_scene(&error).await
             }

@@ -154,7 +154,9 @@ impl MemoryManager {
     /// Those of [`Self::write`] and [`Self::log_audit`].
     pub async fn write_event(&self, event: NewEvent) -> Result<WrittenEvent> {
         let now = self.now();
-        let event = Self::accept_event(self.timed(event).await?, now)?;
+        let event = self.timed(event).await?;
+        let untimed = event.event_id.is_some() && event.timestamp.is_none();
+        let event = Self::accept_event(event, now)?;
         let event_id = event.event_id.clone();
         if let Some(seen) = self.seen_event(&event).await? {
             return Ok(seen);
@@ -168,8 +170,13 @@ impl MemoryManager {
             self.prepare_writes(records.into_iter().map(NewRecord::from).collect(), Dedupe::Never, now).await?;
         let mut batch = Batch::new(now);
         // Two racers that both saw no event yet commit one effect: the key answers the second with the first's receipt.
+        let mut object = audit::event_object(&event);
+        if untimed {
+            // The same event again, while the ledger cannot tell the first's time, is the same request.
+            object.remove("timestamp");
+        }
         let mut canonical = String::new();
-        write_canonical_object(&audit::event_object(&event), &mut canonical);
+        write_canonical_object(&object, &mut canonical);
         let key = format!("{RESERVED_KEY_PREFIX}event.{}", audit::digest(event_id.as_str().as_bytes()));
         batch.idempotency = Some(Idempotency::new(key, audit::digest(canonical.as_bytes()))?);
         batch.events.push(event);
@@ -343,6 +350,10 @@ impl MemoryManager {
             Kept::Committed(receipt) => receipt,
             Kept::Spooled => return Ok((spooled_report(writes, warnings), vec![SPOOLED; events])),
         };
+        // Told before anything else is waited for, so that a caller who gives up leaves nothing undone.
+        if writes.iter().any(|write| !write.tasks.is_empty()) {
+            self.engine.note_pending(&self.namespace);
+        }
         let known: Vec<(RecordId, Option<StoredRecord>)> =
             if receipt.replayed { Vec::new() } else { stored(&writes, &receipt.writes) };
         let committed = receipt.changes.filter(|_| !receipt.replayed);
@@ -354,7 +365,7 @@ impl MemoryManager {
             tracing::warn!(namespace = %self.namespace, warning, "it catches up later");
         }
         let whole = behind.is_empty();
-        if !whole || writes.iter().any(|write| !write.tasks.is_empty()) {
+        if !whole {
             self.engine.note_pending(&self.namespace);
         }
         warnings.extend(behind);
