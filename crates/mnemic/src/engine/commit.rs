@@ -143,13 +143,17 @@ impl Engine {
         if spool.report().await.is_ok_and(|report| report.items == 0) {
             return 0;
         }
-        let waiting = spool.peek(SHOWN).await.unwrap_or_default();
-        waiting.iter().filter(|entry| entry.lane == namespace.as_str()).count()
+        own_entries(&spool, namespace).await.map_or(0, |entries| entries.len())
     }
 
     /// Commits what waits in the spool, in order, until nothing is left. What the ledger refuses for good is put aside.
     pub(crate) async fn replay(&self) -> Result<()> {
         self.replay_until(None, None).await.map(|_nothing_waits| ())
+    }
+
+    /// The same, caring only for what waits of one namespace: another one that fails is no failure.
+    pub(crate) async fn replay_own(&self, namespace: &Namespace) -> Result<()> {
+        self.replay_until(None, Some(namespace)).await.map(|_nothing_waits| ())
     }
 
     async fn replay_for(&self, namespace: &Namespace, patience: Duration) -> Result<Waiting> {
@@ -160,8 +164,10 @@ impl Engine {
     /// their turn, and is no failure to whoever asks for another one; where two fail, the ledger does.
     async fn replay_until(&self, end: Option<Instant>, own: Option<&Namespace>) -> Result<Waiting> {
         let Some(spool) = self.spool().await else { return Ok(Waiting::Nothing) };
-        if spool.report().await?.items == 0 {
-            return Ok(Waiting::Nothing);
+        match self.noted(SPOOL, spool.report().await) {
+            Ok(report) if report.items > 0 => {}
+            // A spool that cannot be read is no reason to keep writes from the ledger.
+            Ok(_) | Err(_) => return Ok(Waiting::Nothing),
         }
         let _alone = match end {
             None => self.replaying.lock().await,
@@ -238,7 +244,7 @@ impl Engine {
     ) -> Result<Vec<(MemoryRecord, Option<Embedding>)>> {
         let Some(spool) = self.spool().await else { return Ok(Vec::new()) };
         let mut newest: HashMap<RecordId, (MemoryRecord, Option<Embedding>)> = HashMap::new();
-        for entry in spool.peek(SHOWN).await?.into_iter().filter(|entry| entry.lane == namespace.as_str()) {
+        for entry in own_entries(&spool, namespace).await? {
             let Ok(batch) = decode(&entry.payload) else { continue };
             for write in batch.writes {
                 newest.insert(write.record.id.clone(), (write.record, write.embedding));
@@ -302,6 +308,19 @@ fn is_refused(error: &Error) -> bool {
         ErrorKind::InvalidInput | ErrorKind::Conflict | ErrorKind::ModelMismatch | ErrorKind::Unsupported
     );
     error.retry() == Retry::Never && about_the_write
+}
+
+/// The first entries of one namespace, however many of others come before them.
+async fn own_entries(spool: &Spool, namespace: &Namespace) -> Result<Vec<SpoolEntry>> {
+    let mut others = BTreeSet::new();
+    loop {
+        let entries = spool.peek_past(SHOWN, &others).await?;
+        let known = others.len();
+        others.extend(entries.iter().map(|entry| &entry.lane).filter(|lane| *lane != namespace.as_str()).cloned());
+        if others.len() == known {
+            return Ok(entries);
+        }
+    }
 }
 
 fn its_turn() -> Error {

@@ -18,8 +18,10 @@ const LATER: Duration = Duration::from_secs(15);
 
 /// What is left after a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
+pub(crate) enum Left {
+    /// Everything is done.
     Nothing,
+    /// There is more.
     Something,
 }
 
@@ -63,7 +65,8 @@ impl Engine {
     }
 
     async fn tend(self: &Arc<Self>, looked: bool) -> Result<Left> {
-        self.replay().await?;
+        // What cannot be replayed yet does not keep the rest of the work.
+        let replayed = self.replay().await;
         if !looked {
             self.look_for_work().await?;
         }
@@ -71,7 +74,7 @@ impl Engine {
             let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             pending.iter().cloned().collect()
         };
-        let mut first = Ok(Left::Nothing);
+        let mut first = replayed.map(|()| Left::Nothing);
         for namespace in names {
             let outcome = self.finish(&namespace).await;
             match (&first, outcome) {
@@ -105,12 +108,16 @@ impl Engine {
         // Taken out first: what comes meanwhile puts it in again.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
         let outcome = async {
-            MemoryManager::new(Arc::clone(self), namespace.clone()).drain().await?;
-            self.sync_all(namespace).await
+            // One page in each turn, so that much work in one namespace does not hold up the others.
+            let (_made, left) = MemoryManager::new(Arc::clone(self), namespace.clone()).drain_some().await?;
+            self.sync_all(namespace).await.map(|()| left)
         };
-        if let Err(error) = outcome.await {
-            self.note_pending_quietly(namespace);
-            return Err(error);
+        match outcome.await {
+            Ok(Left::Nothing) => {}
+            unfinished => {
+                self.note_pending_quietly(namespace);
+                return unfinished;
+            }
         }
         let head = self.ledger.head(namespace).await?;
         for placed in &self.indexes {

@@ -84,7 +84,7 @@ impl MemoryManager {
         let now = self.now();
         let event = Self::journal("erased", 1, now)?;
         // What waits in the spool may hold what is to be forgotten, and would bring it back.
-        self.engine.replay().await?;
+        self.engine.replay_own(&self.namespace).await?;
         let receipt = self.engine.ledger.erase(&self.namespace, Erasure { at: now, target, event }).await?;
         let mut residue = receipt.residue;
         residue.extend(self.forget_outside(selector, &receipt.records).await);

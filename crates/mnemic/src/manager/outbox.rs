@@ -8,6 +8,7 @@ use mnemic_core::{
 };
 
 use super::MemoryManager;
+use crate::engine::worker::Left;
 
 /// Outbox items taken at once.
 const DRAIN_PAGE: usize = 256;
@@ -19,20 +20,29 @@ impl MemoryManager {
     /// # Errors
     /// What the embedder or the ledger gives; what was finished before stays finished.
     pub async fn drain(&self) -> Result<usize> {
-        self.engine.replay().await?;
-        if self.engine.embedder.model().is_none() {
-            // They wait for a memory that has an embedder.
-            return Ok(0);
-        }
+        self.engine.replay_own(&self.namespace).await?;
         let mut made = 0;
         loop {
-            let items = self.engine.ledger.outbox(&self.namespace, DRAIN_PAGE).await?;
-            let items: Vec<OutboxItem> = items.into_iter().filter(|item| item.task == Task::Embed).collect();
-            if items.is_empty() {
+            let (more, left) = self.drain_some().await?;
+            made += more;
+            if left == Left::Nothing {
                 return Ok(made);
             }
-            made += self.embed_pending(items).await?;
         }
+    }
+
+    /// Makes one page of pending embeddings, and tells whether there are more.
+    pub(crate) async fn drain_some(&self) -> Result<(usize, Left)> {
+        if self.engine.embedder.model().is_none() {
+            // They wait for a memory that has an embedder.
+            return Ok((0, Left::Nothing));
+        }
+        let items = self.engine.ledger.outbox(&self.namespace, DRAIN_PAGE).await?;
+        let items: Vec<OutboxItem> = items.into_iter().filter(|item| item.task == Task::Embed).collect();
+        if items.is_empty() {
+            return Ok((0, Left::Nothing));
+        }
+        Ok((self.embed_pending(items).await?, Left::Something))
     }
 
     async fn embed_pending(&self, items: Vec<OutboxItem>) -> Result<usize> {

@@ -88,6 +88,22 @@ pub struct WrittenEvent {
     pub report: WriteReport,
 }
 
+/// How records that have no id get one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Minting<'a> {
+    dedupe: Dedupe,
+    /// The request, where its repetition may have to answer the same ids before the ledger can tell them.
+    once: Option<&'a Idempotency>,
+}
+
+impl Minting<'_> {
+    fn mint(self, i: usize, now: Timestamp) -> Result<RecordId> {
+        let Some(once) = self.once else { return MemoryManager::mint_record_id(now) };
+        let name = format!("{}\0{}\0{i}", once.key, once.fingerprint);
+        RecordId::new(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string())
+    }
+}
+
 /// Records that are ready to commit.
 struct Prepared {
     writes: Vec<RecordWrite>,
@@ -120,7 +136,11 @@ impl MemoryManager {
             }
             batch.idempotency = Some(Idempotency::new(key, fingerprint(&records, options.dedupe)?)?);
         }
-        let prepared = self.prepare_writes(records, options.dedupe, now).await?;
+        let ids = Minting {
+            dedupe: options.dedupe,
+            once: batch.idempotency.as_ref().filter(|_| self.engine.spool.is_some()),
+        };
+        let prepared = self.prepare_writes(records, ids, now).await?;
         batch.events.push(Self::journal("records.written", prepared.writes.len(), now)?);
         self.commit_records(batch, prepared).await.map(|(report, _)| report)
     }
@@ -167,7 +187,7 @@ impl MemoryManager {
             return Err(Error::invalid("payload", expected, format!("{} records", records.len())));
         }
         let mut prepared =
-            self.prepare_writes(records.into_iter().map(NewRecord::from).collect(), Dedupe::Never, now).await?;
+            self.prepare_writes(records.into_iter().map(NewRecord::from).collect(), Minting::default(), now).await?;
         let mut batch = Batch::new(now);
         // Two racers that both saw no event yet commit one effect: the key answers the second with the first's receipt.
         let mut object = audit::event_object(&event);
@@ -281,13 +301,13 @@ impl MemoryManager {
         Idempotency::new(key, audit::digest(canonical.as_bytes()))
     }
 
-    async fn prepare_writes(&self, drafts: Vec<NewRecord>, dedupe: Dedupe, now: Timestamp) -> Result<Prepared> {
+    async fn prepare_writes(&self, drafts: Vec<NewRecord>, ids: Minting<'_>, now: Timestamp) -> Result<Prepared> {
         self.known(self.engine.check_model(&self.namespace).await)?;
         let mut writes = Vec::with_capacity(drafts.len());
         let mut seen: HashMap<RecordId, usize> = HashMap::with_capacity(drafts.len());
         for (i, draft) in drafts.into_iter().enumerate() {
             let write =
-                self.accept_record(draft, dedupe, now).map_err(|error| error.within(format!("records[{i}]")))?;
+                self.accept_record(draft, (ids, i), now).map_err(|error| error.within(format!("records[{i}]")))?;
             if let Some(earlier) = seen.insert(write.record.id.clone(), i) {
                 let found =
                     format!("{} also at records[{earlier}]", mnemic_core::ids::quoted(write.record.id.as_str()));
@@ -299,10 +319,10 @@ impl MemoryManager {
         Ok(Prepared { writes, warnings })
     }
 
-    fn accept_record(&self, draft: NewRecord, dedupe: Dedupe, now: Timestamp) -> Result<RecordWrite> {
-        let id = match (&draft.id, dedupe) {
+    fn accept_record(&self, draft: NewRecord, (ids, i): (Minting<'_>, usize), now: Timestamp) -> Result<RecordWrite> {
+        let id = match (&draft.id, ids.dedupe) {
             (Some(id), _) => id.clone(),
-            (None, Dedupe::Never) => Self::mint_record_id(now)?,
+            (None, Dedupe::Never) => ids.mint(i, now)?,
             (None, Dedupe::ByContent) => content_id(&draft)?,
         };
         let embedding = match (&draft.embedding, self.engine.embedder.model()) {
