@@ -195,13 +195,12 @@ impl Engine {
                     return Ok(Waiting::Still);
                 }
                 let lane = entry.lane.clone();
-                if let Err(error) = self.replay_entry(&spool, entry).await {
-                    if failed.is_some() {
-                        return Err(error);
-                    }
-                    failed = Some(error);
-                    stuck.insert(lane);
+                let Err(error) = self.replay_entry(&spool, entry).await else { continue };
+                if !stuck.is_empty() {
+                    return Err(error);
                 }
+                failed = Some(error);
+                stuck.insert(lane);
             }
         }
     }

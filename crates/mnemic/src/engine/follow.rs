@@ -106,11 +106,10 @@ impl Engine {
 
     /// The same where an index that is behind is of no use: waits for as long as it takes.
     pub(crate) async fn sync_all(&self, namespace: &Namespace) -> Result<()> {
-        let model = self.indexed_model(namespace).await?;
         let state = self.state(namespace);
         let one = async |(placed, follower): (&Placed, &Follower)| {
             let mut feed = follower.feed.lock().await;
-            self.bring(namespace, placed, &mut feed, model.as_ref(), &[], Goal::Unknown).await
+            self.bring(namespace, placed, &mut feed, &[], Goal::Unknown).await
         };
         let outcomes = join_all(self.indexes.iter().zip(&state.followers).map(one)).await;
         outcomes.into_iter().collect()
@@ -124,13 +123,12 @@ impl Engine {
         known: &Known,
         committed: Option<(ChangeSeq, ChangeSeq)>,
     ) -> Result<Vec<Behind>> {
-        let model = self.indexed_model(namespace).await?;
         let goal = committed.map_or(Goal::Unknown, |(first, last)| Goal::Commit(first, last));
         let state = self.state(namespace);
         let one = async |(place, (placed, follower)): (usize, (&Placed, &Follower))| match placed.place {
             Place::Near => {
                 let mut feed = follower.feed.lock().await;
-                self.bring(namespace, placed, &mut feed, model.as_ref(), known, goal).await
+                self.bring(namespace, placed, &mut feed, known, goal).await
             }
             Place::Far => self.bring_soon(namespace, place, known, goal, WRITER_PATIENCE).await,
         };
@@ -145,13 +143,13 @@ impl Engine {
         namespace: &Namespace,
         placed: &Placed,
         feed: &mut Feed,
-        model: Option<&EmbeddingModel>,
         known: &Known,
         goal: Goal,
     ) -> Result<()> {
         let index = placed.index.as_ref();
+        let model = self.indexed_model(namespace).await?;
         let done = async {
-            let erased = self.follow(namespace, (index, feed), model, known, goal).await?;
+            let erased = self.follow(namespace, (index, feed), model.as_ref(), known, goal).await?;
             if placed.place == Place::Near {
                 self.persist_when_due(namespace, feed, erased).await?;
             }
@@ -179,8 +177,7 @@ impl Engine {
         let (engine, namespace, known) = (Arc::clone(self), namespace.clone(), known.to_vec());
         let work = tokio::spawn(async move {
             let Some(placed) = engine.indexes.get(place) else { return Ok(()) };
-            let model = engine.indexed_model(&namespace).await?;
-            engine.bring(&namespace, placed, &mut feed, model.as_ref(), &known, goal).await
+            engine.bring(&namespace, placed, &mut feed, &known, goal).await
         });
         match timeout_at(until, work).await {
             Ok(Ok(outcome)) => outcome,

@@ -38,11 +38,10 @@ impl Engine {
         let (index, name) = (&placed.index, placed.index.name());
         let head = self.noted(LEDGER, self.ledger.head(namespace).await)?;
         if placed.place == Place::Near {
-            let model = self.indexed_model(namespace).await?;
             let state = self.state(namespace);
             let Some(follower) = state.followers.get(place) else { return Ok(Standing::Current) };
             let mut feed = follower.feed.lock().await;
-            return match self.bring(namespace, placed, &mut feed, model.as_ref(), &[], Goal::Head(head)).await {
+            return match self.bring(namespace, placed, &mut feed, &[], Goal::Head(head)).await {
                 Ok(()) => Ok(Standing::Current),
                 Err(error) => Ok(Standing::Refused(format!("index {name} is behind: {error}"))),
             };
