@@ -12,9 +12,6 @@ use crate::{
     tally::Tally,
 };
 
-/// The service that the benchmarks of the production mode need.
-const MEASURED: &str = "postgres-18";
-
 /// Runs every test whose name tells of a kill, `rounds` times each.
 pub(crate) fn crash(root: &Path, rounds: u32) -> Outcome {
     let packages = ["-p", "mnemic-ledgers", "-p", "mnemic", "-p", "mnemic-cli"];
@@ -66,7 +63,7 @@ fn tried(tally: Tally) -> Outcome {
 pub(crate) fn bench(root: &Path, arguments: &[&str]) -> Outcome {
     let arguments = [&["run", "--release", "--locked", "-p", "mnemic-bench", "--"][..], arguments].concat();
     let mut command = run::cargo(root, &arguments);
-    let named = services::SERVICES.iter().any(|(service, name)| *service == MEASURED && env::var_os(name).is_some());
+    let named = env::var_os(services::POSTGRES_18).is_some();
     let services = if named { None } else { Some(Services::start(root, Network::Fetch)) };
     match &services {
         Some(Ok(services)) => drop(command.envs(services.environment())),

@@ -19,7 +19,7 @@ usage: cargo xtask <task>
 
   test  [--keep-going] [--offline] [--without-services]
                                      everything that must hold before a change is kept, cheapest first
-  services                           PostgreSQL 18 and 15 and PgBouncer for tests, until Ctrl-C
+  services                           PostgreSQL 18 and 15 for tests, until Ctrl-C
   tidy                               the rules on files that no compiler checks
   crash [--rounds N]                 kill -9 campaigns in the release profile (default: 200 rounds)
   outage [--seed N]                  the outage campaign in the release profile: PostgreSQL, index and embedder break while

@@ -6,30 +6,29 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{Child, Command, ExitCode, Stdio},
+    path::{Path, PathBuf},
+    process::ExitCode,
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use mnemic_conformance::ledger::{self, Durability, LedgerHarness, Opened};
 use mnemic_ledgers::PostgresLedger;
 use mnemic_postgres::{
     PostgresConfig,
-    testing::{TestDatabase, TestServer},
+    testing::{PgBouncer, TestDatabase, TestServer, pgbouncer},
 };
 use tokio::sync::OnceCell;
 
 /// A pgbouncer with fewer connections to the server than it has clients.
 struct Pooler {
-    child: Child,
+    _running: PgBouncer,
     database: TestDatabase,
     dsn: String,
     _place: tempfile::TempDir,
 }
 
 impl Pooler {
-    async fn start(binary: &PathBuf, server: &TestServer) -> Self {
+    async fn start(program: &Path, server: &TestServer) -> Self {
         let database = server.database().await;
         let place = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -47,23 +46,9 @@ impl Pooler {
         let file = place.path().join("pgbouncer.ini");
         fs::write(&file, settings).unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        // It refuses to run as root.
-        let child = Command::new("runuser")
-            .args(["-u", "postgres", "--"])
-            .arg(binary)
-            .arg("-q")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let running = PgBouncer::start(program, &file, port).unwrap();
         let dsn = format!("postgresql://mnemic_test@127.0.0.1:{port}/{}?sslmode=disable", database.name());
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "pgbouncer does not answer");
-            std::thread::yield_now();
-        }
-        Self { child, database, dsn, _place: place }
+        Self { _running: running, database, dsn, _place: place }
     }
 
     fn config(&self) -> PostgresConfig {
@@ -71,25 +56,15 @@ impl Pooler {
     }
 }
 
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        // `runuser` passes the signal on to what it started.
-        let _gone = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _reaped = self.child.wait();
-    }
-}
-
 struct Pooled {
-    binary: PathBuf,
+    program: PathBuf,
     server: TestServer,
     pooler: OnceCell<Arc<Pooler>>,
 }
 
 impl Pooled {
     fn find() -> Result<Self, String> {
-        let name = "MNEMIC_TEST_PGBOUNCER";
-        let binary = std::env::var_os(name).ok_or_else(|| format!("{name} names no program"))?;
-        Ok(Self { binary: binary.into(), server: TestServer::of("postgres-18")?, pooler: OnceCell::new() })
+        Ok(Self { program: pgbouncer()?, server: TestServer::of("postgres-18")?, pooler: OnceCell::new() })
     }
 }
 
@@ -104,7 +79,7 @@ impl LedgerHarness for Pooled {
     }
 
     async fn open(&self) -> Opened {
-        let start = || async { Arc::new(Pooler::start(&self.binary, &self.server).await) };
+        let start = || async { Arc::new(Pooler::start(&self.program, &self.server).await) };
         let pooler = self.pooler.get_or_init(start).await;
         Opened::new(open(pooler).await).kept(Arc::clone(pooler))
     }

@@ -1,8 +1,15 @@
-//! Fresh databases for tests, of the servers that the environment names. Not here: starting servers (`cargo xtask test` does).
+//! Fresh databases for tests, of the servers that the environment names, and poolers of a test's own.
+//! Not here: starting servers (`cargo xtask test` does).
 
 use std::{
+    fs, io,
+    net::TcpStream,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use mnemic_core::Result;
@@ -49,6 +56,55 @@ impl TestServer {
             execute(&self.admin, &sql).await;
         }
         TestDatabase { server: self.clone(), name }
+    }
+}
+
+/// The program of `PgBouncer`, from `MNEMIC_TEST_PGBOUNCER`.
+///
+/// # Errors
+/// Why it is absent.
+pub fn pgbouncer() -> Result<PathBuf, String> {
+    let name = "MNEMIC_TEST_PGBOUNCER";
+    std::env::var_os(name).map(PathBuf::from).ok_or_else(|| format!("{name} names no program"))
+}
+
+/// A running `PgBouncer`; it stops when this is dropped.
+#[derive(Debug)]
+pub struct PgBouncer(Child);
+
+impl PgBouncer {
+    /// Starts `program` with a file of settings that every user may read, and waits until it answers on `port` of this machine.
+    ///
+    /// # Errors
+    /// If it does not start, or does not answer within 20 s.
+    pub fn start(program: &Path, settings: &Path, port: u16) -> io::Result<Self> {
+        // It refuses to run as root, and a process knows its own owner by the owner of its entry in `/proc`.
+        let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        let mut command = Command::new(if root { Path::new("setpriv") } else { program });
+        if root {
+            command.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"]).arg(program);
+        }
+        let command = command.arg("-q").arg(settings).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let mut running = Self(command.spawn()?);
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if let Some(status) = running.0.try_wait()? {
+                return Err(io::Error::other(format!("pgbouncer ended ({status})")));
+            }
+            if begun.elapsed() > Duration::from_secs(20) {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "pgbouncer does not answer"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(running)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        // A process that is gone already is what is wanted.
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
     }
 }
 

@@ -3,23 +3,22 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
-    time::{Duration, Instant},
+    process::{Command, ExitCode},
 };
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use mnemic_core::{ErrorKind, Result};
 use mnemic_postgres::{
     Pool, PostgresConfig,
-    testing::{TestDatabase, TestServer, required},
+    testing::{PgBouncer, TestDatabase, TestServer, pgbouncer, required},
 };
 
 /// A pgbouncer that demands TLS and a password.
 struct Guarded {
-    child: Child,
+    _running: PgBouncer,
     port: u16,
     place: tempfile::TempDir,
     database: TestDatabase,
@@ -31,7 +30,7 @@ fn run(program: &str, arguments: &[&str], at: &Path) {
 }
 
 impl Guarded {
-    async fn start(binary: &Path, server: &TestServer) -> Self {
+    async fn start(program: &Path, server: &TestServer) -> Self {
         let database = server.database().await;
         let place = tempfile::tempdir().unwrap();
         let at = place.path();
@@ -65,15 +64,8 @@ impl Guarded {
             fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o644)).unwrap();
         }
         fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(binary).arg("-q").arg(at.join("pgbouncer.ini"));
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "pgbouncer does not answer");
-            std::thread::yield_now();
-        }
-        Self { child, port, place, database }
+        let running = PgBouncer::start(program, &at.join("pgbouncer.ini"), port).unwrap();
+        Self { _running: running, port, place, database }
     }
 
     /// Connects with a host name, a password and options.
@@ -85,16 +77,8 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // `runuser` passes the signal on to what it started.
-        let _gone = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _reaped = self.child.wait();
-    }
-}
-
-async fn what_a_connection_string_says_of_tls_and_password_is_kept(binary: PathBuf, server: TestServer) {
-    let guarded = Guarded::start(&binary, &server).await;
+async fn what_a_connection_string_says_of_tls_and_password_is_kept(program: PathBuf, server: TestServer) {
+    let guarded = Guarded::start(&program, &server).await;
     let root = format!("sslrootcert={}", guarded.place.path().join("cert.pem").display());
     for options in ["sslmode=require", "sslmode=prefer", "", &format!("sslmode=verify-full&{root}")] {
         guarded.connect("localhost", "right", options).await.unwrap();
@@ -118,13 +102,12 @@ async fn what_a_connection_string_says_of_tls_and_password_is_kept(binary: PathB
 }
 
 fn main() -> ExitCode {
-    let found = std::env::var_os("MNEMIC_TEST_PGBOUNCER").ok_or("MNEMIC_TEST_PGBOUNCER names no program".to_owned());
-    let found = found.and_then(|binary| Ok((PathBuf::from(binary), TestServer::of("postgres-18")?)));
+    let found = pgbouncer().and_then(|program| Ok((program, TestServer::of("postgres-18")?)));
     let trial =
         Trial::ignorable_test("what_a_connection_string_says_of_tls_and_password_is_kept", move || match found {
-            Ok((binary, server)) => {
+            Ok((program, server)) => {
                 let runtime = tokio::runtime::Runtime::new().map_err(|e| Failed::from(e.to_string()))?;
-                runtime.block_on(what_a_connection_string_says_of_tls_and_password_is_kept(binary, server));
+                runtime.block_on(what_a_connection_string_says_of_tls_and_password_is_kept(program, server));
                 Ok(Completion::Completed)
             }
             Err(why) if required("pgbouncer") => Err(Failed::from(why)),

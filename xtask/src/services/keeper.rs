@@ -9,9 +9,8 @@ use std::{
 use crate::{Outcome, run};
 
 use super::{
-    POSTGRES_18_PROGRAMS, SERVICES,
+    PGBOUNCER, POSTGRES_15, POSTGRES_18, POSTGRES_18_PROGRAMS,
     machine::Folder,
-    pgbouncer::PgBouncer,
     postgres::{self, Plan, Postgres},
 };
 
@@ -21,11 +20,11 @@ pub(crate) const READY: &str = "ready";
 /// Every server, in the order in which they are stopped, and last the folder that they lie in.
 #[derive(Debug)]
 struct Running {
-    pgbouncer: PgBouncer,
     postgres_18: Postgres,
     postgres_15: Postgres,
     /// Those of PostgreSQL 18, with their libraries in `lib` beside them.
     programs: PathBuf,
+    pgbouncer: PathBuf,
     _folder: Folder,
 }
 
@@ -45,18 +44,17 @@ impl Running {
         };
         let postgres_18 = Postgres::start(&newer, &folder)?;
         let postgres_15 = Postgres::start(&older, &folder)?;
-        let pgbouncer = PgBouncer::start(pgbouncer, &older.installation, postgres_18.port, &folder)?;
         let programs = newer.installation.join("bin");
-        Ok(Self { pgbouncer, postgres_18, postgres_15, programs, _folder: folder })
+        Ok(Self { postgres_18, postgres_15, programs, pgbouncer: pgbouncer.to_owned(), _folder: folder })
     }
 
     fn tell(&self) {
-        let ports = [self.postgres_18.port, self.postgres_15.port, self.pgbouncer.port];
-        for ((_, variable), port) in SERVICES.into_iter().zip(ports) {
-            run::answer(&format!("{variable}={}", postgres::dsn(port)));
+        for (variable, server) in [(POSTGRES_18, &self.postgres_18), (POSTGRES_15, &self.postgres_15)] {
+            run::answer(&format!("{variable}={}", postgres::dsn(server.port)));
         }
-        // For a test that starts a server of its own, to kill it.
+        // For tests that start a server or a pooler of their own.
         run::answer(&format!("{POSTGRES_18_PROGRAMS}={}", self.programs.display()));
+        run::answer(&format!("{PGBOUNCER}={}", self.pgbouncer.display()));
         run::answer(READY);
     }
 }

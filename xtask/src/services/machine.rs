@@ -91,14 +91,6 @@ impl Folder {
         Ok(path)
     }
 
-    /// A file within it that the server may read.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, String> {
-        let path = self.0.join(name);
-        fs::write(&path, text).map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
-        Self::hand_over(&path)?;
-        Ok(path)
-    }
-
     /// The folder `from` where the server's user can enter it: as it lies, or else as a copy.
     pub(super) fn reachable(&self, from: &Path, program: &str) -> Result<PathBuf, String> {
         if run::works(as_server(Path::new("/usr/bin/test")).arg("-x").arg(from.join(program))) {

@@ -1,8 +1,9 @@
-//! Servers that tests talk to: PostgreSQL 18 with pgvector, PostgreSQL 15 and `PgBouncer`, on loopback, made fresh and thrown away.
+//! Servers that tests talk to: PostgreSQL 18 with pgvector and PostgreSQL 15, on loopback, made fresh and thrown away; and the program
+//! of `PgBouncer`, which tests start with settings of their own.
 //! Not here: which tests need them (each names its server and asks for its address in the environment).
 //!
 //! ```text
-//! this task ──stdin──▶ keeper ──▶ postgres 18, postgres 15, pgbouncer
+//! this task ──stdin──▶ keeper ──▶ postgres 18, postgres 15
 //! ```
 //!
 //! The keeper is a second `xtask` process in a process group of its own. It stops the servers when its standard input ends, which
@@ -10,7 +11,6 @@
 
 mod keeper;
 mod machine;
-mod pgbouncer;
 mod postgres;
 mod process;
 mod python;
@@ -31,12 +31,15 @@ use python::Environment;
 /// The name of the hidden task that keeps the servers.
 pub(crate) const KEEPER: &str = "keep-services";
 
-/// What a service is called in `MNEMIC_REQUIRE`, and the variable that holds its address.
-pub(crate) const SERVICES: [(&str, &str); 3] = [
-    ("postgres-18", "MNEMIC_TEST_POSTGRES_18"),
-    ("postgres-15", "MNEMIC_TEST_POSTGRES_15"),
-    ("pgbouncer", "MNEMIC_TEST_PGBOUNCER"),
-];
+/// What `MNEMIC_REQUIRE` calls what is provided here.
+const SERVICES: [&str; 3] = ["postgres-18", "postgres-15", "pgbouncer"];
+
+/// The variables that hold the addresses of the servers.
+pub(crate) const POSTGRES_18: &str = "MNEMIC_TEST_POSTGRES_18";
+pub(crate) const POSTGRES_15: &str = "MNEMIC_TEST_POSTGRES_15";
+
+/// The variable that holds the path of `PgBouncer`.
+pub(crate) const PGBOUNCER: &str = "MNEMIC_TEST_PGBOUNCER";
 
 /// The variable that holds the directory of PostgreSQL 18's programs.
 pub(crate) const POSTGRES_18_PROGRAMS: &str = "MNEMIC_TEST_POSTGRES_18_BIN";
@@ -110,7 +113,7 @@ pub(crate) fn serve(root: &Path) -> Outcome {
 pub(crate) fn required(before: Option<&str>) -> (String, String) {
     let before = before.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
     let mut names: Vec<&str> = before.collect();
-    for (name, _) in SERVICES {
+    for name in SERVICES {
         if !names.contains(&name) {
             names.push(name);
         }

@@ -61,7 +61,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Asks with the signal that PostgreSQL and `PgBouncer` both take for "now, in order", and does not take long silence for an answer.
+    /// Asks with the signal that PostgreSQL takes for "now, in order", and does not take long silence for an answer.
     fn drop(&mut self) {
         let start = Instant::now();
         let asked = self.has_ended() || run::works(Command::new("kill").arg("-INT").arg(self.child.id().to_string()));
