@@ -1,6 +1,6 @@
 //! How a command fails: what it says, and the exit code that scripts read. Not here: how failures are shown (`output`).
 
-use std::{fmt, io, path::Path, process::ExitCode};
+use std::{fmt, io, path::Path};
 
 use mnemic::ErrorKind;
 
@@ -46,12 +46,6 @@ impl Exit {
             ErrorKind::Corrupted => Self::Verification,
             ErrorKind::Unsupported | ErrorKind::Bug => Self::Failure,
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
     }
 }
 

@@ -1,19 +1,7 @@
-//! The command line of Mnemic: reads arguments, runs one verb, shows its answer, exits with a documented code.
-//! Not here: what the verbs do to memory (the `mnemic` crate).
-
-mod args;
-mod commands;
-mod context;
-mod evaluation;
-mod exit;
-mod formats;
-mod input;
-mod output;
-mod run;
-mod show;
+//! The program `mnemic`. Not here: anything that it does (the library beside it).
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run::run(std::env::args_os().collect())
+    ExitCode::from(mnemic_cli::run(std::env::args_os().collect()))
 }

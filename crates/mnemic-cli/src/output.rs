@@ -5,7 +5,6 @@ use std::{
     borrow::Cow,
     fmt::Write as _,
     io::{self, IsTerminal, Write},
-    process::ExitCode,
     time::Duration,
 };
 
@@ -147,7 +146,7 @@ impl Output {
     }
 
     /// Shows the answer or failure and says how to exit.
-    pub(crate) fn finish(&self, whose: &Whose, took: Duration, result: Result<Answer>) -> ExitCode {
+    pub(crate) fn finish(&self, whose: &Whose, took: Duration, result: Result<Answer>) -> u8 {
         let failure = match &result {
             Ok(answer) => answer.failure.clone(),
             Err(failure) => Some(failure.clone()),
@@ -157,14 +156,14 @@ impl Output {
             (Err(shown), _) => Some(shown),
             (Ok(()), failure) => failure,
         };
-        let Some(failure) = failure else { return ExitCode::SUCCESS };
+        let Some(failure) = failure else { return 0 };
         if failure.code == READER_GONE {
-            return ExitCode::SUCCESS;
+            return 0;
         }
         if self.format != Format::Json {
             complain(&failure);
         }
-        failure.exit.into()
+        failure.exit as u8
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     ffi::OsString,
     io,
     path::PathBuf,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -31,8 +30,10 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long a verb has after Ctrl-C to come to its next step.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Runs the program and says how to exit.
-pub(crate) fn run(argv: Vec<OsString>) -> ExitCode {
+/// Runs the program on its arguments, the first of which is its name, and answers its exit code (`--help` lists them).
+///
+/// After Ctrl-C a verb has a moment to end; then the process is ended.
+pub fn run(argv: Vec<OsString>) -> u8 {
     let started = Instant::now();
     let wants_json = argv.iter().any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(argv) {
@@ -56,7 +57,7 @@ pub(crate) fn run(argv: Vec<OsString>) -> ExitCode {
 }
 
 /// A command line that clap refuses, or a question for help or version that it answers.
-fn refuse(error: &clap::Error, wants_json: bool, started: Instant) -> ExitCode {
+fn refuse(error: &clap::Error, wants_json: bool, started: Instant) -> u8 {
     if error.use_stderr() && wants_json {
         let rendered = error.render().to_string();
         let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -66,7 +67,7 @@ fn refuse(error: &clap::Error, wants_json: bool, started: Instant) -> ExitCode {
     if error.print().is_err() {
         tracing::trace!("nobody reads the help");
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    u8::try_from(error.exit_code()).unwrap_or(2)
 }
 
 fn prepare(globals: &Globals, output: Output) -> Result<Context> {

@@ -106,6 +106,8 @@ const HOUSE: &[Room] = &[
         never_reaches: &["clap", "axum", "pyo3", "rmcp"],
     },
     Room { name: "mnemic-cli", uses: &["mnemic", STAND_INS], tests_use: &[], never_reaches: &["pyo3", "rmcp"] },
+    // One artefact for Python: the package's console script is the same command line.
+    Room { name: "mnemic-python", uses: &["mnemic", "mnemic-cli"], tests_use: &[], never_reaches: &["rmcp"] },
     // Vendors on loopback, for tests and for `mnemic dev stand-in`. They make embeddings that mean something, by the static model.
     Room {
         name: STAND_INS,

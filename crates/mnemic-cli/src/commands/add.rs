@@ -3,11 +3,11 @@
 #![expect(clippy::doc_markdown, reason = "doc comments of options are help texts, which show backticks as they are")]
 
 use mnemic::{
-    Dedupe, NewRecord, Precondition, RecordId, RecordOutcome, ThreadId, UserId, Value, Version, WriteOptions,
-    WriteReport,
+    Dedupe, NewRecord, Precondition, RecordId, RecordOutcome, ThreadId, UserId, Version, WriteOptions, WriteReport,
+    wire,
 };
 
-use crate::{context::Context, exit::Result, input, output::Answer, show};
+use crate::{context::Context, exit::Result, input, output::Answer};
 
 /// Options of `add`.
 #[derive(Clone, Debug, clap::Args)]
@@ -104,24 +104,7 @@ fn draft(args: &Args) -> mnemic::Result<NewRecord> {
 }
 
 fn answer(report: &WriteReport) -> Answer {
-    let outcome = |outcome| match outcome {
-        RecordOutcome::Indexed => "indexed",
-        RecordOutcome::Pending => "pending",
-        RecordOutcome::Spooled => "spooled",
-    };
-    let records = report.records.iter().map(|written| {
-        show::object([
-            ("id", Value::from(written.id.as_str())),
-            ("version", Value::from(written.version.0)),
-            ("created_at", Value::from(written.created_at.to_string())),
-            ("outcome", Value::from(outcome(written.outcome))),
-        ])
-    });
-    let data = show::object([
-        ("records", show::objects(records)),
-        ("replayed", Value::from(report.replayed)),
-        ("warnings", show::strings(&report.warnings)),
-    ]);
+    let data = wire::write_report_object(report);
     let lines: Vec<String> = report
         .records
         .iter()

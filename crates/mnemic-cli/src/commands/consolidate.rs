@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use mnemic::{
-    Consolidation, ConsolidationReport, Error, Object, RecordId, Trial, Value,
+    Consolidation, ConsolidationReport, Error, RecordId, Trial,
     policy::consolidation::{ConsolidationPlan, ConsolidationPolicy, Decay, Likeness, PruneReason},
+    wire,
 };
 
 use crate::{
@@ -94,7 +95,7 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
             if report.id.is_some() {
                 ctx.close(&memory).await;
             }
-            let data = report_object(&report);
+            let data = wire::consolidation_object(&report);
             let id = report.id.clone().unwrap_or_default();
             Ok(Answer::new(data, report_text(&ctx.output, &report, how.trial)).brief(id))
         }
@@ -106,7 +107,7 @@ async fn undo(ctx: &Context, id: &str) -> Result<Answer> {
     let undone = memory.undo_consolidation(id).await?;
     ctx.close(&memory).await;
     let count = undone.restored.len();
-    let data = show::object([("restored", show::strings(&undone.restored))]);
+    let data = wire::undone_object(&undone);
     let ids: Vec<&str> = undone.restored.iter().map(RecordId::as_str).collect();
     Ok(Answer::new(data, format!("{} are again what they were", show::plural(count, "record")))
         .count(count)
@@ -165,33 +166,4 @@ fn reason(reason: PruneReason) -> &'static str {
         PruneReason::Expired => "expired",
         PruneReason::Faded => "faded",
     }
-}
-
-/// What a consolidation did or would do, for machines.
-pub(crate) fn report_object(report: &ConsolidationReport) -> Object {
-    let merges = report.plan.merges.iter().map(|merge| {
-        let (how, similarity) = match merge.likeness {
-            Likeness::Exact => ("exact", Value::from(1_u64)),
-            Likeness::Near(ratio) => ("near", show::double(ratio)),
-        };
-        show::object([
-            ("kept", Value::from(merge.kept.id.as_str())),
-            ("dropped", show::strings(&merge.dropped)),
-            ("likeness", Value::from(how)),
-            ("similarity", similarity),
-        ])
-    });
-    let prunes = report.plan.prunes.iter().map(|prune| {
-        show::object([("id", Value::from(prune.id.as_str())), ("reason", Value::from(reason(prune.reason)))])
-    });
-    let mut data = show::object([
-        ("examined", show::number(report.plan.examined)),
-        ("merges", show::objects(merges)),
-        ("prunes", show::objects(prunes)),
-        ("remaining", show::number(report.remaining)),
-    ]);
-    if let Some(id) = &report.id {
-        data.insert("id".to_owned(), Value::from(id.as_str()));
-    }
-    data
 }

@@ -1,13 +1,12 @@
 //! `mnemic context`: slots, records and recent events of a thread as one prompt block.
 
-use mnemic::{ContextRequest, ThreadId, Value, policy::prompt::Counts};
+use mnemic::{ContextRequest, ThreadId, wire};
 
 use crate::{
     context::Context,
     exit::Result,
     input::{self, FilterArgs},
     output::Answer,
-    show,
 };
 
 /// Options of `context`.
@@ -46,20 +45,6 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     if block.text.is_empty() {
         ctx.note("nothing to say, or nothing fits the budget");
     }
-    let counts = |counts: Counts| {
-        Value::Object(show::object([
-            ("slots", show::number(counts.slots)),
-            ("records", show::number(counts.records)),
-            ("events", show::number(counts.events)),
-        ]))
-    };
-    let data = show::object([
-        ("text", Value::from(block.text.as_str())),
-        ("tokens", show::number(block.tokens)),
-        ("included", counts(block.included)),
-        ("omitted", counts(block.omitted)),
-        ("degraded", show::strings(&block.degraded)),
-    ]);
     let text = ctx.output.safe(&block.text).into_owned();
-    Ok(Answer::new(data, text).brief(block.text))
+    Ok(Answer::new(wire::context_object(&block), text).brief(block.text))
 }

@@ -1,6 +1,6 @@
 //! `mnemic forget`: removes everywhere, with a receipt.
 
-use mnemic::{Error, ForgetReceipt, Object, RecordId, Selector, Trial, UserId, Value, ids::quoted};
+use mnemic::{Error, ForgetReceipt, RecordId, Selector, Trial, UserId, ids::quoted, wire};
 
 use crate::{
     context::Context,
@@ -94,23 +94,5 @@ fn answer(receipt: &ForgetReceipt, trial: Trial) -> Answer {
             format!("forgot {records} ({revisions}), {events}, slots of {threads}{sequence}")
         }
     };
-    Answer::new(receipt_object(receipt, trial), text).count(count).brief(ids.join("\n"))
-}
-
-fn receipt_object(receipt: &ForgetReceipt, trial: Trial) -> Object {
-    let forgotten = &receipt.forgotten;
-    let mut data = show::object([
-        ("dry_run", Value::from(trial == Trial::Dry)),
-        ("records", show::strings(&forgotten.records)),
-        ("events", Value::from(forgotten.events)),
-        ("residue", show::strings(&receipt.residue)),
-    ]);
-    if trial == Trial::Real {
-        data.insert("revisions".to_owned(), Value::from(forgotten.revisions));
-        data.insert("threads".to_owned(), Value::from(forgotten.threads));
-    }
-    if let Some(sequence) = receipt.sequence {
-        data.insert("sequence".to_owned(), Value::from(sequence.0));
-    }
-    data
+    Answer::new(wire::receipt_object(receipt, trial), text).count(count).brief(ids.join("\n"))
 }

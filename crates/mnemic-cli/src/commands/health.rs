@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mnemic::{Health, Object, Value};
+use mnemic::{Health, wire};
 
 use crate::{
     context::Context,
@@ -27,7 +27,7 @@ pub(crate) async fn run(ctx: &Context, _args: &Args) -> Result<Answer> {
         field: None,
         hint: Some("mnemic doctor says what to do".to_owned()),
     });
-    Ok(Answer::new(health_object(&health), health_text(&ctx.output, &health)).failed(failure))
+    Ok(Answer::new(wire::health_object(&health), health_text(&ctx.output, &health)).failed(failure))
 }
 
 /// Health for people, one line a part.
@@ -42,21 +42,4 @@ pub(crate) fn health_text(output: &Output, health: &Health) -> String {
         let _infallible = writeln!(text, "  {} {line}", mark(detail.healthy));
     }
     text
-}
-
-/// Health for machines.
-pub(crate) fn health_object(health: &Health) -> Object {
-    let details = health.details.iter().map(|detail| {
-        show::object([
-            ("part", Value::from(detail.part.as_str())),
-            ("healthy", Value::from(detail.healthy)),
-            ("message", Value::from(detail.message.as_str())),
-        ])
-    });
-    show::object([
-        ("semantic", Value::from(health.semantic)),
-        ("episodic", Value::from(health.episodic)),
-        ("working", Value::from(health.working)),
-        ("details", show::objects(details)),
-    ])
 }

@@ -1,6 +1,6 @@
 //! `mnemic search`: finds records by meaning and by words.
 
-use mnemic::{Hit, LegOutcome, Mode, Object, Query, Retrieval, Shown, Value, wire};
+use mnemic::{Mode, Query, Shown, wire};
 
 use crate::{
     context::Context,
@@ -74,36 +74,10 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
         text.push_str(&show::legs(ctx.output.paint, &found));
     }
     let ids: Vec<&str> = found.hits.iter().map(|hit| hit.record.id.as_str()).collect();
-    Ok(Answer::new(retrieval_object(&found), text).count(found.hits.len()).brief(ids.join("\n")))
+    Ok(Answer::new(wire::retrieval_object(&found), text).count(found.hits.len()).brief(ids.join("\n")))
 }
 
 /// The text to look for is a query, also where it comes from standard input.
 fn renamed(error: &mnemic::Error) -> mnemic::Error {
     mnemic::Error::new(error.kind(), error.message().replacen("text:", "query:", 1)).with_field("query")
-}
-
-/// A retrieval for machines.
-pub(crate) fn retrieval_object(found: &Retrieval) -> Object {
-    let legs = found.legs.iter().map(|leg| {
-        let mut object = show::object([
-            ("leg", Value::from(leg.leg.as_str())),
-            ("index", Value::from(leg.index)),
-            ("took_us", Value::from(u64::try_from(leg.took.as_micros()).unwrap_or(u64::MAX))),
-        ]);
-        let (outcome, detail) = match &leg.outcome {
-            LegOutcome::Ran { found } => ("ran", ("found", show::number(*found))),
-            LegOutcome::Skipped(why) => ("skipped", ("reason", Value::from(why.as_str()))),
-            LegOutcome::Failed(why) => ("failed", ("reason", Value::from(why.as_str()))),
-        };
-        object.insert("outcome".to_owned(), Value::from(outcome));
-        object.insert(detail.0.to_owned(), detail.1);
-        object
-    });
-    show::object([
-        ("hits", show::objects(found.hits.iter().map(|hit: &Hit| wire::hit_object(hit)))),
-        ("legs", show::objects(legs)),
-        ("degraded", show::strings(&found.degraded)),
-        ("stale", show::number(found.stale)),
-        ("took_us", Value::from(u64::try_from(found.took.as_micros()).unwrap_or(u64::MAX))),
-    ])
 }

@@ -43,6 +43,9 @@ pub struct Query {
     pub as_of: Option<Timestamp>,
     /// Which records may be shown.
     pub shown: Shown,
+    /// The embedding of the query, if the caller made one with the memory's own model. The text may then be empty, and only
+    /// search by embedding is done.
+    pub embedding: Option<Vec<f32>>,
 }
 
 impl Query {

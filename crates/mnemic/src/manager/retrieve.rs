@@ -82,19 +82,23 @@ impl MemoryManager {
 
     fn check_query(&self, query: &Query) -> Result<usize> {
         check_text("query", &query.text, limits::QUERY_BYTES)?;
-        if query.text.trim().is_empty() {
+        if query.text.trim().is_empty() && query.embedding.is_none() {
             return Err(Error::invalid("query", "some text to look for", "only white space"));
         }
         let limit = query.limit.unwrap_or(Query::DEFAULT_LIMIT);
         if !(1..=limits::TOP_K).contains(&limit) {
             return Err(Error::invalid("limit", format!("1 to {}", limits::TOP_K), limit));
         }
-        if query.mode == Mode::Dense && self.engine.embedder.model().is_none() {
+        let dense = query.mode == Mode::Dense || query.embedding.is_some();
+        if dense && self.engine.embedder.model().is_none() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "mode: expected hybrid or lexical, since this memory has no embedding model, found dense",
+                "mode: expected hybrid or lexical without an embedding, since this memory has no embedding model, found dense",
             )
             .with_field("mode"));
+        }
+        if let (Some(components), Some(model)) = (&query.embedding, self.engine.embedder.model()) {
+            Embedding::new(model, components.as_slice())?;
         }
         Ok(limit)
     }
@@ -230,6 +234,9 @@ impl MemoryManager {
         if query.mode == Mode::Dense {
             return Searched::skipped(name, "dense mode");
         }
+        if query.text.trim().is_empty() {
+            return Searched::skipped(name, "no words in the query");
+        }
         let (namespace, text) = (&self.namespace, query.text.as_str());
         let shown = async || {
             self.engine.noted(&part(seat.index.as_ref()), seat.index.search_text(namespace, text, filter, depth).await)
@@ -250,7 +257,7 @@ impl MemoryManager {
         if let Standing::Refused(why) = &seat.standing {
             return Searched::failed(name, why.clone());
         }
-        let vector = match self.embed_query(&query.text).await {
+        let vector = match self.embed_query(query).await {
             Ok(Some(vector)) => vector,
             Ok(None) => return Searched::skipped(name, "the embedding model cannot represent the query"),
             Err(error) => return Searched::failed(name, error.to_string()),
@@ -264,9 +271,12 @@ impl MemoryManager {
         seat.search(shown, fresh, depth).await
     }
 
-    async fn embed_query(&self, text: &str) -> Result<Option<Embedding>> {
+    async fn embed_query(&self, query: &Query) -> Result<Option<Embedding>> {
         self.engine.check_model(&self.namespace).await?;
-        Ok(self.engine.embed(Purpose::Query, &[text]).await?.into_iter().next().flatten())
+        if let (Some(components), Some(model)) = (&query.embedding, self.engine.embedder.model()) {
+            return Embedding::new(model, components.as_slice()).map(Some);
+        }
+        Ok(self.engine.embed(Purpose::Query, &[&query.text]).await?.into_iter().next().flatten())
     }
 
     fn fuse_legs(&self, lists: &[(Leg, Vec<IndexHit>)]) -> Vec<Candidate> {

@@ -13,6 +13,8 @@ mod fault;
 mod fields;
 pub mod json;
 mod record;
+mod reports;
+mod requests;
 mod retrieval;
 mod slots;
 
@@ -24,6 +26,15 @@ pub use event::{
 };
 pub use fault::error_object;
 pub use record::{new_record_from_object, record_from_object, record_object, revision_from_object, revision_object};
+pub use reports::{
+    appended_object, audit_object, consolidation_object, context_object, event_page_object, health_object,
+    namespace_page_object, receipt_object, record_page_object, retrieval_object, stats_object, thread_page_object,
+    undone_object, verify_object, write_report_object, written_event_object,
+};
+pub use requests::{
+    consolidation_from_object, context_request_from_object, event_range_from_object, page_from_object,
+    query_from_object, selector_from_object,
+};
 pub use retrieval::{explanation_object, hit_object};
 pub use slots::{slot_write_from_object, slots_from_object, slots_object};
 

@@ -154,7 +154,7 @@ fn read_provenance(fields: &Fields<'_>) -> Result<Provenance> {
 }
 
 /// The components, each finite also in single precision. Length and direction are checked against the memory's model.
-fn read_embedding(fields: &Fields<'_>) -> Result<Option<Vec<f32>>> {
+pub(super) fn read_embedding(fields: &Fields<'_>) -> Result<Option<Vec<f32>>> {
     if fields.get("embedding").is_none() {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mnemic::{
     Consolidation, ConsolidationReport, ContextRequest, MemoryManager, Object, Query, Result as CoreResult, Shown,
-    ThreadId, Trial, Value,
+    ThreadId, Trial, Value, wire,
 };
 
 use super::{okafor, petrova, title};
@@ -107,7 +107,7 @@ pub(super) async fn tour(memory: &MemoryManager, output: &Output) -> Result<Tour
     let health = memory.health_check().await;
     tour.text.push_str(&title(output, "Health"));
     tour.text.push_str(&health::health_text(output, &health));
-    tour.data.insert("health".to_owned(), Value::Object(health::health_object(&health)));
+    tour.data.insert("health".to_owned(), Value::Object(wire::health_object(&health)));
     Ok(tour)
 }
 
@@ -156,7 +156,7 @@ impl Tour {
         let report: ConsolidationReport = memory.consolidate(&how).await?;
         self.text.push_str(&title(output, "What consolidation would do (dry run; doing it can be undone)"));
         self.text.push_str(&consolidate::report_text(output, &report, Trial::Dry));
-        self.data.insert("consolidation".to_owned(), Value::Object(consolidate::report_object(&report)));
+        self.data.insert("consolidation".to_owned(), Value::Object(wire::consolidation_object(&report)));
         Ok(())
     }
 }

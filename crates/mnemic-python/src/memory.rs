@@ -1,0 +1,87 @@
+//! A memory as Python holds it: a handle bound to one namespace, usable in the process that opened it.
+//! Not here: opening (`opening`) and the verbs (`verbs`).
+
+use std::sync::Arc;
+
+use mnemic::{Error, ErrorKind, MemoryManager, Namespace, Object, Result, wire::json};
+use pyo3::{prelude::*, types::PyBytes};
+use tokio::runtime::Runtime;
+
+use crate::{
+    error::exception,
+    gate, opening, process,
+    verbs::{self, Verb},
+};
+
+/// A handle bound to one namespace. Calls take and answer the bytes of JSON objects.
+#[pyclass(frozen, module = "mnemic._mnemic")]
+pub(crate) struct Memory {
+    manager: MemoryManager,
+    /// The process that opened it: its files, connections and threads are not a forked child's.
+    process: u32,
+}
+
+impl Memory {
+    /// The handle and the runtime, in the process that opened the memory.
+    fn here(&self) -> Result<(MemoryManager, Arc<Runtime>)> {
+        if self.process != std::process::id() {
+            let message = "this memory was opened before the process forked: open one in the child \
+                           (with multiprocessing, in the worker's initializer or with the spawn method)";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok((self.manager.clone(), process::runtime()?))
+    }
+
+    fn request(verb: &str, request: &[u8]) -> Result<(Verb, Object)> {
+        Ok((verb.parse()?, json::parse_object(request)?))
+    }
+}
+
+#[pymethods]
+impl Memory {
+    /// Opens a memory as the request says; `embedder` makes embeddings in Python.
+    #[staticmethod]
+    #[pyo3(signature = (request, embedder=None))]
+    fn open(py: Python<'_>, request: &[u8], embedder: Option<Py<PyAny>>) -> PyResult<Self> {
+        let open = || {
+            let runtime = process::runtime()?;
+            let request = json::parse_object(request)?;
+            py.detach(|| {
+                // A memory with servers does its work in the background here.
+                let _entered = runtime.enter();
+                opening::open(&request, embedder)
+            })
+        };
+        let manager = open().map_err(|error| exception(py, &error))?;
+        Ok(Self { manager, process: std::process::id() })
+    }
+
+    #[getter]
+    fn namespace(&self) -> &str {
+        self.manager.namespace().as_str()
+    }
+
+    /// A handle for another namespace of the same memory.
+    fn in_namespace(&self, py: Python<'_>, namespace: &str) -> PyResult<Self> {
+        let namespace = Namespace::new(namespace).map_err(|error| exception(py, &error))?;
+        Ok(Self { manager: self.manager.in_namespace(namespace), process: self.process })
+    }
+
+    /// Runs a verb and waits for it.
+    fn call<'py>(&self, py: Python<'py>, verb: &str, request: &Bound<'py, PyBytes>) -> PyResult<gate::Answer> {
+        let (manager, runtime) = self.here().map_err(|error| exception(py, &error))?;
+        let parsed = Self::request(verb, request.as_bytes()).map_err(|error| exception(py, &error))?;
+        gate::wait(py, &runtime, verbs::run(manager, parsed.0, parsed.1))
+    }
+
+    /// Runs a verb and answers an awaitable.
+    fn acall<'py>(&self, py: Python<'py>, verb: &str, request: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+        let (manager, runtime) = self.here().map_err(|error| exception(py, &error))?;
+        let verb: Verb = verb.parse().map_err(|error| exception(py, &error))?;
+        let request = request.as_bytes().to_vec();
+        gate::promise(py, &runtime, async move {
+            let request = json::parse_object(request)?;
+            verbs::run(manager, verb, request).await
+        })
+    }
+}

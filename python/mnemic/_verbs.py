@@ -1,0 +1,475 @@
+"""Every verb as a value: its name, its request as JSON, and how its answer is read. Not here: running it (`manager`).
+
+The asynchronous and the synchronous form of a verb are the same value, run in two ways.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+from mnemic.exceptions import InvalidInputError
+from mnemic.models import (
+    AuditEvent,
+    ChainedEvent,
+    ConsolidateStats,
+    ContextBlock,
+    Explanation,
+    ForgetReceipt,
+    Health,
+    HealthDetail,
+    LegReport,
+    MemoryRecord,
+    Mode,
+    Retrieval,
+    RetrievalQuery,
+    RetrievedRecord,
+    Revision,
+    Slots,
+    Written,
+)
+
+T = TypeVar("T")
+RecordLike = MemoryRecord | Mapping[str, Any] | str
+EventLike = AuditEvent | Mapping[str, Any]
+Order = Literal["oldest", "newest"]
+
+
+@cache
+def _list_of(kind: type[T]) -> TypeAdapter[list[T]]:
+    """Reads and writes lists of a model; made on first use, since it takes longer than importing all the rest."""
+    return TypeAdapter(list[kind])  # type: ignore[valid-type]
+
+
+@cache
+def _records_or_none() -> TypeAdapter[list[MemoryRecord | None]]:
+    return TypeAdapter(list[MemoryRecord | None])
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[T]):
+    """A verb, its request, and the reading of its answer."""
+
+    verb: str
+    request: bytes
+    read: Callable[[Any], T]
+
+
+def _default(value: object) -> object:
+    if isinstance(value, datetime):
+        return _time("time", value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    raise InvalidInputError(f"expected JSON values, found {type(value).__name__}")
+
+
+def _json(request: Mapping[str, Any]) -> bytes:
+    """One JSON object without what is ``None``."""
+    given = {key: value for key, value in request.items() if value is not None}
+    try:
+        return json.dumps(given, ensure_ascii=False, allow_nan=False, default=_default).encode()
+    except InvalidInputError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"expected JSON values, found something else ({error})") from error
+
+
+def _time(field: str, value: datetime | str | None) -> str | None:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise InvalidInputError(f"{field}: expected a time with a time zone, found {value.isoformat()}", field=field)
+    return value.isoformat()
+
+
+def _none(_: Any) -> None:
+    return None
+
+
+# Records.
+
+
+def as_record(record: RecordLike) -> MemoryRecord:
+    """A record from what callers give: a record, its fields, or only its text."""
+    if isinstance(record, RetrievedRecord):
+        borrowed = record.stored_confidence is None and record.confidence == record.likeness()
+        return record.model_copy(update={"confidence": None}) if borrowed else record
+    if isinstance(record, MemoryRecord):
+        return record
+    if isinstance(record, str):
+        return MemoryRecord(text=record)
+    if isinstance(record, Mapping):
+        return MemoryRecord.model_validate(dict(record))
+    raise InvalidInputError(
+        f"records: expected records, mappings or texts, found {type(record).__name__}", field="records"
+    )
+
+
+def write(
+    records: RecordLike | Iterable[RecordLike], *, idempotency_key: str | None = None, dedupe: bool = False
+) -> Ask[Written]:
+    if isinstance(records, MemoryRecord | Mapping | str):
+        records = [records]
+    drafts = [as_record(record) for record in records]
+    try:
+        listed = _list_of(MemoryRecord).dump_json(drafts, exclude_none=True, exclude_defaults=True)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"records: expected JSON values, found something else ({error})", field="records"
+        ) from error
+    rest = _json({"idempotency_key": idempotency_key, "dedupe": dedupe or None})
+    comma = b"" if rest == b"{}" else b","
+    return Ask("write", b'{"records":' + listed + comma + rest[1:], lambda answer: _written(drafts, answer))
+
+
+def _written(drafts: list[MemoryRecord], answer: dict[str, Any]) -> Written:
+    reports = answer["records"]
+    stored = answer.get("stored")
+    if stored is not None:
+        now = _records_or_none().validate_python(stored)
+        # One that was removed since an earlier call wrote it is told as it was given.
+        records = [found or draft for found, draft in zip(now, drafts, strict=True)]
+    else:
+        records = [_filled(draft, report) for draft, report in zip(drafts, reports, strict=True)]
+    return Written(
+        records,
+        outcomes=[report["outcome"] for report in reports],
+        warnings=answer["warnings"],
+        replayed=answer["replayed"],
+    )
+
+
+def _filled(draft: MemoryRecord, report: dict[str, Any]) -> MemoryRecord:
+    """The record as it is stored: what was given, and what the memory filled in."""
+    parse = datetime.fromisoformat
+    update = {
+        "id": report["id"],
+        "version": report["version"],
+        "created_at": parse(report["created_at"]),
+        "updated_at": parse(report["updated_at"]),
+        "valid_from": parse(report["valid_from"]),
+        "embedding": None,
+        "expect_version": None,
+    }
+    return draft.model_copy(update=update)
+
+
+def get(ids: Iterable[str], as_of: datetime | str | None = None) -> Ask[list[MemoryRecord | None]]:
+    request = _json({"ids": list(ids), "as_of": _time("as_of", as_of)})
+    return Ask("get", request, lambda answer: _records_or_none().validate_python(answer["records"]))
+
+
+def history(id: str) -> Ask[list[Revision]]:
+    return Ask("history", _json({"id": id}), lambda answer: _list_of(Revision).validate_python(answer["revisions"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing, and where the next one starts."""
+
+    items: list[T]
+    next: str | None
+
+
+def list_records(
+    *,
+    filters: Mapping[str, Any] | None,
+    user_id: str | None,
+    as_of: datetime | str | None,
+    limit: int,
+    after: str | None,
+    order: Order,
+) -> Ask[Page[MemoryRecord]]:
+    request = _json(
+        {
+            "filter": filters,
+            "user_id": user_id,
+            "as_of": _time("as_of", as_of),
+            "limit": limit,
+            "after": after,
+            "order": order,
+        }
+    )
+    return Ask(
+        "list",
+        request,
+        lambda answer: Page(_list_of(MemoryRecord).validate_python(answer["records"]), answer.get("next")),
+    )
+
+
+def retrieve(
+    query: str | RetrievalQuery | None,
+    user_id: str | None,
+    topk: int | None,
+    filters: Mapping[str, Any] | None,
+    *,
+    mode: Mode,
+    as_of: datetime | str | None,
+    include_hidden: bool,
+    embedding: Iterable[float] | None,
+) -> Ask[Retrieval]:
+    if isinstance(query, RetrievalQuery):
+        user_id = user_id if user_id is not None else query.user_id
+        topk = topk if topk is not None else query.topk
+        filters = filters if filters is not None else query.filters
+        as_of = as_of if as_of is not None else query.as_of
+        mode = mode if mode != "hybrid" else query.mode
+        include_hidden = include_hidden or query.include_hidden
+        query = query.query
+    request = _json(
+        {
+            "query": query,
+            "user_id": user_id,
+            "limit": topk,
+            "filter": filters,
+            "mode": mode,
+            "as_of": _time("as_of", as_of),
+            "all": include_hidden or None,
+            "embedding": None if embedding is None else [float(component) for component in embedding],
+        }
+    )
+    return Ask("retrieve", request, _retrieval)
+
+
+def _retrieval(answer: dict[str, Any]) -> Retrieval:
+    records = _list_of(RetrievedRecord).validate_python([hit["record"] for hit in answer["hits"]])
+    for record, hit in zip(records, answer["hits"], strict=True):
+        explanation = Explanation.model_validate(hit["explanation"])
+        record.explanation = explanation
+        record.score = hit.get("score", 0.0)
+        record.similarity = next((leg.raw for leg in explanation.legs if leg.leg == "dense"), None)
+        record.stored_confidence = record.confidence
+        if record.confidence is None:
+            record.confidence = record.likeness()
+    return Retrieval(
+        records,
+        legs=_list_of(LegReport).validate_python(answer["legs"]),
+        degraded=answer["degraded"],
+        stale=answer["stale"],
+        took_us=answer["took_us"],
+    )
+
+
+# Events.
+
+
+def as_event(event: EventLike) -> AuditEvent:
+    """An event from what callers give: an event or its fields."""
+    if isinstance(event, AuditEvent):
+        return event
+    if isinstance(event, Mapping):
+        return AuditEvent.model_validate(dict(event))
+    raise InvalidInputError(f"event: expected an AuditEvent or a mapping, found {type(event).__name__}", field="event")
+
+
+def _event_json(event: AuditEvent) -> bytes:
+    try:
+        return event.model_dump_json(exclude_none=True).encode()
+    except ValueError as error:
+        raise InvalidInputError(
+            f"event: expected JSON values, found something else ({error})", field="event"
+        ) from error
+
+
+def log_audit(event: EventLike) -> Ask[AuditEvent]:
+    given = as_event(event)
+    return Ask("log_audit", _event_json(given), lambda _: given)
+
+
+def write_event(event: EventLike) -> Ask[Written]:
+    def read(answer: dict[str, Any]) -> Written:
+        report = answer["report"]
+        return Written(
+            _list_of(MemoryRecord).validate_python(answer["records"]),
+            outcomes=[record["outcome"] for record in report["records"]],
+            warnings=report["warnings"],
+            replayed=report["replayed"],
+        )
+
+    return Ask("write_event", _event_json(as_event(event)), read)
+
+
+def events(
+    *,
+    thread_id: str | None,
+    user_id: str | None,
+    event_id: str | None,
+    after_sequence: int | None,
+    as_of: datetime | str | None,
+    limit: int,
+    after: str | None,
+    order: Order,
+) -> Ask[Page[ChainedEvent]]:
+    request = _json(
+        {
+            "thread_id": thread_id,
+            "user_id": user_id,
+            "event_id": event_id,
+            "after_sequence": after_sequence,
+            "as_of": _time("as_of", as_of),
+            "limit": limit,
+            "after": after,
+            "order": order,
+        }
+    )
+    return Ask(
+        "events",
+        request,
+        lambda answer: Page(_list_of(ChainedEvent).validate_python(answer["events"]), answer.get("next")),
+    )
+
+
+def snapshot(thread_id: str) -> Ask[str]:
+    return Ask("snapshot", _json({"thread_id": thread_id}), lambda answer: str(answer["snapshot"]))
+
+
+def verify_audit() -> Ask[dict[str, Any]]:
+    return Ask("audit_verify", b"{}", dict)
+
+
+def names(verb: Literal["threads", "slot_threads", "namespaces"], after: str | None) -> Ask[Page[str]]:
+    def read(answer: dict[str, Any]) -> Page[str]:
+        items = answer["namespaces" if verb == "namespaces" else "threads"]
+        return Page([item if isinstance(item, str) else item["thread_id"] for item in items], answer.get("next"))
+
+    return Ask(verb, _json({"limit": 1000, "after": after}), read)
+
+
+# Slots.
+
+
+def set_slots(
+    thread_id: str, slots: Mapping[str, str | None], *, merge: bool, expect_version: int | None
+) -> Ask[Slots]:
+    if not isinstance(slots, Mapping):
+        raise InvalidInputError(
+            f"slots: expected a mapping of names to texts, found {type(slots).__name__}", field="slots"
+        )
+    request = _json(
+        {
+            "thread_id": thread_id,
+            "slots": dict(slots),
+            "mode": "merge" if merge else "replace",
+            "expect_version": expect_version,
+        }
+    )
+    return Ask("set_slots", request, _slots)
+
+
+def slots(thread_id: str, as_of: datetime | str | None = None) -> Ask[Slots | None]:
+    def read(answer: dict[str, Any]) -> Slots | None:
+        found = _slots(answer)
+        return found if found else None
+
+    return Ask("slots", _json({"thread_id": thread_id, "as_of": _time("as_of", as_of)}), read)
+
+
+def _slots(answer: dict[str, Any]) -> Slots:
+    return Slots(answer["slots"], version=answer["version"])
+
+
+def slots_history(thread_id: str) -> Ask[list[Slots]]:
+    return Ask(
+        "slots_history", _json({"thread_id": thread_id}), lambda answer: [_slots(item) for item in answer["versions"]]
+    )
+
+
+# The rest.
+
+
+def context(
+    thread_id: str,
+    query: str | None,
+    *,
+    budget: int,
+    user_id: str | None,
+    filters: Mapping[str, Any] | None,
+    topk: int | None,
+) -> Ask[ContextBlock]:
+    request = {
+        "thread_id": thread_id,
+        "query": query,
+        "budget": budget,
+        "user_id": user_id,
+        "filter": filters,
+        "limit": topk,
+    }
+    return Ask("context", _json(request), ContextBlock.model_validate)
+
+
+def consolidate(
+    user_id: str | None,
+    *,
+    filters: Mapping[str, Any] | None,
+    near: float | None,
+    exact: bool,
+    half_life: float | None,
+    floor: float | None,
+    dry_run: bool,
+) -> Ask[ConsolidateStats]:
+    request = {
+        "user_id": user_id,
+        "filter": filters,
+        "near": near,
+        "exact": exact or None,
+        "half_life": half_life,
+        "floor": floor,
+        "dry_run": dry_run or None,
+    }
+    return Ask("consolidate", _json(request), ConsolidateStats.model_validate)
+
+
+def undo_consolidation(id: str) -> Ask[list[str]]:
+    return Ask("undo_consolidation", _json({"id": id}), lambda answer: list(answer["restored"]))
+
+
+def forget(
+    *, ids: Iterable[str] | None, filters: Mapping[str, Any] | None, user_id: str | None, dry_run: bool
+) -> Ask[ForgetReceipt]:
+    if isinstance(ids, str):
+        ids = [ids]
+    request = {
+        "ids": None if ids is None else list(ids),
+        "filter": filters,
+        "user_id": user_id,
+        "dry_run": dry_run or None,
+    }
+    return Ask("forget", _json(request), ForgetReceipt.model_validate)
+
+
+def health() -> Ask[Health]:
+    def read(answer: dict[str, Any]) -> Health:
+        details = [HealthDetail.model_validate(detail) for detail in answer.pop("details")]
+        return Health(answer, details)
+
+    return Ask("health", b"{}", read)
+
+
+def stats() -> Ask[dict[str, Any]]:
+    return Ask("stats", b"{}", dict)
+
+
+def verify() -> Ask[list[str]]:
+    return Ask("verify", b"{}", lambda answer: list(answer["faults"]))
+
+
+def drain() -> Ask[int]:
+    return Ask("drain", b"{}", lambda answer: int(answer["embedded"]))
+
+
+def reindex() -> Ask[None]:
+    return Ask("reindex", b"{}", _none)
+
+
+def backup(path: str) -> Ask[None]:
+    return Ask("backup", _json({"path": path}), _none)
+
+
+def close() -> Ask[None]:
+    return Ask("close", b"{}", _none)
