@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Outcome, run, services, services::Services, tally::Tally, tidy};
+use crate::{Outcome, python, run, services, services::Services, tally::Tally, tidy};
 
 /// What happens after a step failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +102,7 @@ const LAST: &[(&str, Check)] = &[
     ("documentation tests", |stage| {
         run::finish_tests(&mut stage.testing(cargo(stage.root, &["test", "--workspace", "--doc", "--locked"])))
     }),
+    ("python", |stage| python::test(stage.root, stage.network, &stage.environment)),
     ("documentation", |stage| {
         // Binaries are documented by their own help; `--lib` also keeps the command line's page from replacing the library's.
         let mut command = cargo(stage.root, &["doc", "--workspace", "--lib", "--no-deps", "--locked"]);

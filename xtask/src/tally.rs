@@ -15,7 +15,8 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Takes in what `line` sums up, if it is a summary: `test result: …` of the standard and the `libtest-mimic` harness, or
-    /// `Summary [ … ] …` of nextest. That is the last word on its run, and the first kind before it is output of failed tests.
+    /// `Summary [ … ] …` of nextest (that is the last word on its run, and the first kind before it is output of failed tests), or the last
+    /// line of pytest.
     pub(crate) fn read(&mut self, line: &str) {
         let line = plain(line);
         let counts = if let Some(rest) = line.strip_prefix("test result:") {
@@ -24,6 +25,8 @@ impl Tally {
             line.trim_start().strip_prefix("Summary [").and_then(|rest| rest.split_once(" run:"))
         {
             *self = Self::default();
+            rest
+        } else if let Some(rest) = pytest(&line) {
             rest
         } else {
             return;
@@ -34,7 +37,7 @@ impl Tally {
             let (Ok(count), Some(what)) = (word.parse::<u64>(), words.peek()) else { continue };
             match what.trim() {
                 "passed" => self.passed += count,
-                "failed" | "timed" => self.failed += count,
+                "failed" | "timed" | "error" | "errors" => self.failed += count,
                 "skipped" | "ignored" => self.skipped += count,
                 _ => {}
             }
@@ -63,6 +66,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
+}
+
+/// The counts of pytest's last line: `==== 5 passed, 1 skipped in 0.12s ====`.
+fn pytest(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let counts = line.strip_prefix("==")?.strip_suffix("==")?.trim_matches('=').trim();
+    let (counts, took) = counts.rsplit_once(" in ")?;
+    let counted = counts.starts_with(|c: char| c.is_ascii_digit());
+    (counted && took.contains('s')).then_some(counts)
 }
 
 /// The line without terminal colors.
@@ -110,6 +122,14 @@ mod tests {
             0,
             0,
         );
+    }
+
+    #[test]
+    fn pytest_is_understood() {
+        check("=========== 12 passed, 3 skipped in 4.56s ===========\n", 12, 0, 3);
+        check("== 1 failed, 10 passed, 2 errors, 4 warnings in 62.01s (0:01:02) ==", 10, 3, 0);
+        check("======== FAILURES ========", 0, 0, 0);
+        check("==== short test summary info ====", 0, 0, 0);
     }
 
     #[test]

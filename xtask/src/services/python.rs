@@ -13,6 +13,15 @@ use crate::{Outcome, run, suite::Network};
 /// A copy of the requirements in an environment that was finished, by which it is known again.
 const FINISHED: &str = "requirements.txt";
 
+/// What a list of requirements says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// Every package, each with its version and hash: nothing is resolved, built or run while installing.
+    Whole,
+    /// The packages that are meant, each with its version; pip finds what those need.
+    Direct,
+}
+
 /// One virtual environment.
 #[derive(Debug)]
 pub(crate) struct Environment {
@@ -20,15 +29,21 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// The environment called `name` that holds exactly what the file `requirements` lists, each with its version and hash.
+    /// The environment called `name` that holds what the file `requirements` lists.
     ///
     /// # Errors
     /// What could not be made, in one sentence for people.
-    pub(crate) fn provide(root: &Path, name: &str, requirements: &Path, network: Network) -> Result<Self, String> {
+    pub(crate) fn provide(
+        root: &Path,
+        name: &str,
+        requirements: (&Path, Listed),
+        network: Network,
+    ) -> Result<Self, String> {
         Self::provide_in(&target(root).join("services"), name, requirements, network)
     }
 
-    fn provide_in(above: &Path, name: &str, requirements: &Path, network: Network) -> Result<Self, String> {
+    fn provide_in(above: &Path, name: &str, listed: (&Path, Listed), network: Network) -> Result<Self, String> {
+        let (requirements, listed) = listed;
         fs::create_dir_all(above).map_err(|e| format!("{} cannot be made: {e}", above.display()))?;
         // Two tasks at once make it once.
         let lock = above.join(format!("{name}.lock"));
@@ -41,7 +56,7 @@ impl Environment {
             if network == Network::Never {
                 return Err(format!("the Python environment `{name}` is not there, and --offline forbids to make it"));
             }
-            environment.make(name, &wanted, requirements)?;
+            environment.make(name, &wanted, requirements, listed)?;
         }
         Ok(environment)
     }
@@ -58,7 +73,6 @@ impl Environment {
     }
 
     /// A program of it, for example `python`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the checks that run Python programs use it"))]
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.place.join("bin").join(name)
     }
@@ -67,7 +81,7 @@ impl Environment {
         fs::read_to_string(self.place.join(FINISHED)).is_ok_and(|held| held == wanted)
     }
 
-    fn make(&self, name: &str, wanted: &str, requirements: &Path) -> Outcome {
+    fn make(&self, name: &str, wanted: &str, requirements: &Path, listed: Listed) -> Outcome {
         run::say(&format!("making the Python environment `{name}`"));
         let place = &self.place;
         if place.exists() {
@@ -77,14 +91,17 @@ impl Environment {
             .map_err(|why| format!("{why}; Python 3.11 with its `venv` is needed"))?;
         let mut pip = Command::new(place.join("bin").join("python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
-        // Nothing is resolved, built or run while installing: the file names every package and its bytes.
-        pip.args(["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r"]).arg(requirements);
+        if listed == Listed::Whole {
+            pip.args(["--no-deps", "--only-binary", ":all:", "--require-hashes"]);
+        }
+        pip.arg("-r").arg(requirements);
         run::finish(&mut pip)?;
         fs::write(place.join(FINISHED), wanted).map_err(|e| format!("{} cannot be finished: {e}", place.display()))
     }
 }
 
-fn target(root: &Path) -> PathBuf {
+/// Where this workspace's builds lie.
+pub(crate) fn target(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |set| root.join(set))
 }
 
@@ -106,11 +123,11 @@ mod tests {
     #[test]
     fn a_finished_environment_is_used_again_and_an_outdated_one_is_not() {
         let (root, requirements) = finished("reuse");
-        let found = Environment::provide_in(&root, "tool", &requirements, Network::Never).unwrap();
+        let found = Environment::provide_in(&root, "tool", (&requirements, Listed::Whole), Network::Never).unwrap();
         assert!(found.packages().unwrap().ends_with("lib/python3.11/site-packages"));
         assert!(found.program("python").ends_with("tool/bin/python"));
         fs::write(&requirements, "tool==2").unwrap();
-        let why = Environment::provide_in(&root, "tool", &requirements, Network::Never).unwrap_err();
+        let why = Environment::provide_in(&root, "tool", (&requirements, Listed::Whole), Network::Never).unwrap_err();
         assert!(why.contains("tool") && why.contains("--offline"), "{why}");
         fs::remove_dir_all(root).unwrap();
     }
@@ -118,7 +135,8 @@ mod tests {
     #[test]
     fn requirements_that_are_not_there_are_an_error_that_names_them() {
         let (root, _) = finished("absent");
-        let why = Environment::provide_in(&root, "tool", Path::new("/no/such/list"), Network::Never).unwrap_err();
+        let why = Environment::provide_in(&root, "tool", (Path::new("/no/such/list"), Listed::Whole), Network::Never)
+            .unwrap_err();
         assert!(why.contains("/no/such/list"), "{why}");
         fs::remove_dir_all(root).unwrap();
     }
