@@ -9,8 +9,9 @@ use mnemic_core::{
     ports::{Embeddings, Read},
 };
 
-/// How long the receipt of an idempotent request is kept; the contract asks for 24 hours.
-pub(crate) const RECEIPT_LIFE: Duration = Duration::from_hours(48);
+/// How long the receipt of an idempotent request is kept. The contract asks for 24 hours; a write whose reply was lost may wait in a
+/// spool for seven days before it is sent again, and must still be known then.
+pub(crate) const RECEIPT_LIFE: Duration = Duration::from_hours(8 * 24);
 
 /// Outbox items are numbered `position of the change << TASK_BITS | position of the task`: ascending, and never used twice.
 pub(crate) const TASK_BITS: u32 = 8;
