@@ -445,8 +445,8 @@ def forget(
 
 def health() -> Ask[Health]:
     def read(answer: dict[str, Any]) -> Health:
-        details = [HealthDetail.model_validate(detail) for detail in answer.pop("details")]
-        return Health(answer, details)
+        parts = {part: bool(answer[part]) for part in ("semantic", "episodic", "working")}
+        return Health(parts, [HealthDetail.model_validate(detail) for detail in answer["details"]])
 
     return Ask("health", b"{}", read)
 

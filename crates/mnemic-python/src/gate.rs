@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use mnemic::Result;
 use pyo3::{prelude::*, types::PyBytes};
-use pyo3_async_runtimes::{generic, get_running_loop};
+use pyo3_async_runtimes::{TaskLocals, generic};
 use tokio::runtime::Runtime;
 
 use crate::{error::exception, process::Tokio};
@@ -58,8 +58,7 @@ pub(crate) fn promise<'py, F>(py: Python<'py>, runtime: &Arc<Runtime>, verb: F) 
 where
     F: Future<Output = Result<Answer>> + Send + 'static,
 {
-    get_running_loop(py)?;
-    let locals = pyo3_async_runtimes::TaskLocals::with_running_loop(py)?.copy_context(py)?;
+    let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
     let _entered = runtime.enter();
     generic::future_into_py_with_locals::<Tokio, _, _>(py, locals, async move {
         verb.await.map_err(|error| Python::attach(|py| exception(py, &error)))
