@@ -1,0 +1,1 @@
+"""The agents: one that takes every command, one that knows about cases."""

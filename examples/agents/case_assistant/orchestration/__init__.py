@@ -1,0 +1,1 @@
+"""The workflow that a client's message goes through."""
