@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from mnemic import _verbs as verbs
+from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
 from mnemic._verbs import Ask, EventLike, Order, Page, RecordLike, T
 from mnemic.models import (
@@ -262,4 +263,4 @@ class Asynchronous:
 
     async def abackup(self, path: str | os.PathLike[str]) -> None:
         """Copies the directory of an embedded memory to a new one, while it is in use."""
-        await self._arun(verbs.backup(os.fspath(path)))
+        await self._arun(verbs.backup(as_path("path", path)))

@@ -1,12 +1,14 @@
-"""A user's own embedder, as the engine calls it. Not here: checks of what it gives, which the engine does for every embedder.
+"""A user's own embedder, as the engine calls it. Not here: when it is asked, and what becomes of texts that have to wait for it.
 
 An embedder is any object with ``async def aembed(texts)`` that answers one list of numbers for each text. It may have ``dimension``
 (else one text is embedded to find out) and ``name`` or ``model`` (else its class's name). A parameter ``purpose`` of ``aembed`` is
-given ``"document"`` or ``"query"``.
+given ``"document"`` or ``"query"``. What it gives is checked here: a wrong answer is a fault of the embedder, so the records wait for
+a right one, whereas the engine would take it for a fault of the text and give that up.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from array import array
@@ -50,15 +52,24 @@ class _Background:
 _BACKGROUND = _Background()
 
 
-def _packed(vector: Iterable[float]) -> bytes | None:
+def _packed(vector: Iterable[float], dimension: int | None) -> bytes | None:
     if isinstance(vector, str | bytes):
-        raise InvalidInputError("embedder: expected a list of numbers for each text, found text", field="embedder")
+        raise ValueError("expected a list of numbers for each text, found text")
     components = array("f", vector)
-    return components.tobytes() if components else None
+    # An empty one says that the model has none for the text, and one of nothing but zeros points nowhere.
+    if not any(components):
+        return None
+    if dimension is not None and len(components) != dimension:
+        raise ValueError(f"expected {dimension} numbers for each text, found {len(components)}")
+    if not math.isfinite(sum(components)):
+        raise ValueError("expected finite numbers of single precision, found others")
+    return components.tobytes()
 
 
 class Bridge:
     """A user's embedder in the form that the engine calls."""
+
+    dimension: int | None = None
 
     def __init__(self, embedder: Embedder) -> None:
         self._aembed: Callable[..., Awaitable[Sequence[Sequence[float]]]] = embedder.aembed
@@ -74,7 +85,10 @@ class Bridge:
     async def embed(self, purpose: str, texts: list[str]) -> list[bytes | None]:
         """Embeds texts; each entry is the components as native single-precision numbers."""
         made = await (self._aembed(texts, purpose=purpose) if self._takes_purpose else self._aembed(texts))
-        return [_packed(vector) for vector in made]
+        vectors = list(made)
+        if len(vectors) != len(texts):
+            raise ValueError(f"expected {len(texts)} embeddings, one for each text, found {len(vectors)}")
+        return [_packed(vector, self.dimension) for vector in vectors]
 
 
 def bridge(embedder: Any) -> tuple[Bridge, dict[str, Any]] | None:
@@ -88,6 +102,7 @@ def bridge(embedder: Any) -> tuple[Bridge, dict[str, Any]] | None:
         dimension = _probe(made)
     if dimension == 0:
         return None
+    made.dimension = dimension
     name = getattr(embedder, "name", None) or getattr(embedder, "model", None)
     if not isinstance(name, str):
         name = type(embedder).__qualname__

@@ -1,6 +1,8 @@
 from collections.abc import Awaitable, Sequence
 from typing import Any, final
 
+__all__ = ["Memory", "__version__", "command_line", "shut_down"]
+
 __version__: str
 
 @final

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from mnemic import _verbs as verbs
+from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
 from mnemic._verbs import Ask, EventLike, Order, Page, RecordLike, T
 from mnemic.models import (
@@ -261,4 +262,4 @@ class Synchronous:
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copies the directory of an embedded memory to a new one, while it is in use."""
-        self._run(verbs.backup(os.fspath(path)))
+        self._run(verbs.backup(as_path("path", path)))

@@ -5,7 +5,6 @@ The asynchronous and the synchronous form of a verb are the same value, run in t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from mnemic.exceptions import InvalidInputError
+from mnemic._json import dumps as _json
+from mnemic._json import listed, plain, refuse
+from mnemic._json import time as _time
 from mnemic.models import (
     AuditEvent,
     ChainedEvent,
@@ -61,33 +62,6 @@ class Ask(Generic[T]):
     read: Callable[[Any], T]
 
 
-def _default(value: object) -> object:
-    if isinstance(value, datetime):
-        return _time("time", value)
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    raise InvalidInputError(f"expected JSON values, found {type(value).__name__}")
-
-
-def _json(request: Mapping[str, Any]) -> bytes:
-    """One JSON object without what is ``None``."""
-    given = {key: value for key, value in request.items() if value is not None}
-    try:
-        return json.dumps(given, ensure_ascii=False, allow_nan=False, default=_default).encode()
-    except InvalidInputError:
-        raise
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputError(f"expected JSON values, found something else ({error})") from error
-
-
-def _time(field: str, value: datetime | str | None) -> str | None:
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise InvalidInputError(f"{field}: expected a time with a time zone, found {value.isoformat()}", field=field)
-    return value.isoformat()
-
-
 def _none(_: Any) -> None:
     return None
 
@@ -106,9 +80,7 @@ def as_record(record: RecordLike) -> MemoryRecord:
         return MemoryRecord(text=record)
     if isinstance(record, Mapping):
         return MemoryRecord.model_validate(dict(record))
-    raise InvalidInputError(
-        f"records: expected records, mappings or texts, found {type(record).__name__}", field="records"
-    )
+    raise refuse("records", "records, mappings or texts", type(record).__name__)
 
 
 def write(
@@ -116,16 +88,23 @@ def write(
 ) -> Ask[Written]:
     if isinstance(records, MemoryRecord | Mapping | str):
         records = [records]
-    drafts = [as_record(record) for record in records]
+    drafts = [_draft(i, as_record(record)) for i, record in enumerate(listed("records", records))]
     try:
-        listed = _list_of(MemoryRecord).dump_json(drafts, exclude_none=True, exclude_defaults=True)
+        dumped = _list_of(MemoryRecord).dump_json(drafts, exclude_none=True, exclude_defaults=True)
     except ValueError as error:
-        raise InvalidInputError(
-            f"records: expected JSON values, found something else ({error})", field="records"
-        ) from error
+        for i, draft in enumerate(drafts):
+            plain(f"records[{i}]", draft.model_dump())
+        raise refuse("records", "JSON values", f"something else ({error})") from error
     rest = _json({"idempotency_key": idempotency_key, "dedupe": dedupe or None})
     comma = b"" if rest == b"{}" else b","
-    return Ask("write", b'{"records":' + listed + comma + rest[1:], lambda answer: _written(drafts, answer))
+    return Ask("write", b'{"records":' + dumped + comma + rest[1:], lambda answer: _written(drafts, answer))
+
+
+def _draft(position: int, record: MemoryRecord) -> MemoryRecord:
+    """The record with its metadata in JSON's own types, as it will be read back."""
+    if not record.metadata:
+        return record
+    return record.model_copy(update={"metadata": plain(f"records[{position}].metadata", record.metadata)})
 
 
 def _written(drafts: list[MemoryRecord], answer: dict[str, Any]) -> Written:
@@ -161,7 +140,7 @@ def _filled(draft: MemoryRecord, report: dict[str, Any]) -> MemoryRecord:
 
 
 def get(ids: Iterable[str], as_of: datetime | str | None = None) -> Ask[list[MemoryRecord | None]]:
-    request = _json({"ids": list(ids), "as_of": _time("as_of", as_of)})
+    request = _json({"ids": listed("ids", ids), "as_of": _time("as_of", as_of)})
     return Ask("get", request, lambda answer: _records_or_none().validate_python(answer["records"]))
 
 
@@ -231,10 +210,17 @@ def retrieve(
             "mode": mode,
             "as_of": _time("as_of", as_of),
             "all": include_hidden or None,
-            "embedding": None if embedding is None else [float(component) for component in embedding],
+            "embedding": None if embedding is None else _components(embedding),
         }
     )
     return Ask("retrieve", request, _retrieval)
+
+
+def _components(embedding: Iterable[float]) -> list[float]:
+    try:
+        return [float(component) for component in embedding]
+    except (TypeError, ValueError) as error:
+        raise refuse("embedding", "a list of numbers", f"something else ({error})") from error
 
 
 def _retrieval(answer: dict[str, Any]) -> Retrieval:
@@ -261,20 +247,20 @@ def _retrieval(answer: dict[str, Any]) -> Retrieval:
 
 def as_event(event: EventLike) -> AuditEvent:
     """An event from what callers give: an event or its fields."""
-    if isinstance(event, AuditEvent):
-        return event
     if isinstance(event, Mapping):
-        return AuditEvent.model_validate(dict(event))
-    raise InvalidInputError(f"event: expected an AuditEvent or a mapping, found {type(event).__name__}", field="event")
+        event = AuditEvent.model_validate(dict(event))
+    if not isinstance(event, AuditEvent):
+        raise refuse("event", "an AuditEvent or a mapping", type(event).__name__)
+    return event.model_copy(update={"payload": plain("payload", event.payload)}) if event.payload else event
 
 
 def _event_json(event: AuditEvent) -> bytes:
     try:
         return event.model_dump_json(exclude_none=True).encode()
     except ValueError as error:
-        raise InvalidInputError(
-            f"event: expected JSON values, found something else ({error})", field="event"
-        ) from error
+        for name, value in event.model_dump().items():
+            plain(name, value)
+        raise refuse("event", "JSON values", f"something else ({error})") from error
 
 
 def log_audit(event: EventLike) -> Ask[AuditEvent]:
@@ -348,9 +334,7 @@ def set_slots(
     thread_id: str, slots: Mapping[str, str | None], *, merge: bool, expect_version: int | None
 ) -> Ask[Slots]:
     if not isinstance(slots, Mapping):
-        raise InvalidInputError(
-            f"slots: expected a mapping of names to texts, found {type(slots).__name__}", field="slots"
-        )
+        raise refuse("slots", "a mapping of names to texts", type(slots).__name__)
     request = _json(
         {
             "thread_id": thread_id,
@@ -432,10 +416,8 @@ def undo_consolidation(id: str) -> Ask[list[str]]:
 def forget(
     *, ids: Iterable[str] | None, filters: Mapping[str, Any] | None, user_id: str | None, dry_run: bool
 ) -> Ask[ForgetReceipt]:
-    if isinstance(ids, str):
-        ids = [ids]
     request = {
-        "ids": None if ids is None else list(ids),
+        "ids": None if ids is None else listed("ids", ids),
         "filter": filters,
         "user_id": user_id,
         "dry_run": dry_run or None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 from types import TracebackType
 from typing import Any
@@ -11,9 +10,12 @@ from typing import Any
 from mnemic import _mnemic
 from mnemic._asynchronous import Asynchronous
 from mnemic._embedding import Embedder, bridge
+from mnemic._json import dumps, text
+from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
 from mnemic._synchronous import Synchronous
 from mnemic._verbs import close
+from mnemic.exceptions import UnsupportedError
 from mnemic.models import SuppliedVectors
 from mnemic.views import EpisodicMemory, SemanticMemory, WorkingMemory
 
@@ -22,12 +24,18 @@ atexit.register(_mnemic.shut_down)
 
 
 def _open(mode: str, embedder: Embedder | SuppliedVectors | None, **request: Any) -> Memory:
-    given = {"mode": mode, **{key: value for key, value in request.items() if value is not None}}
     bridged = None if embedder is None else bridge(embedder)
+    if embedder is not None and bridged is None and mode != "dev":
+        # Without it the memory would use the one that its settings choose, and may send texts to a vendor.
+        raise UnsupportedError(
+            f"embedder: {type(embedder).__name__} makes no embeddings, which only a memory in this process takes; "
+            "in production MNEMIC_EMBEDDER=none asks for retrieval by words alone",
+            field="embedder",
+        )
     if bridged is None:
-        return Memory.open(json.dumps(given).encode())
+        return Memory.open(dumps({"mode": mode, **request}))
     made, model = bridged
-    return Memory.open(json.dumps({**given, "embedder": model}).encode(), made)
+    return Memory.open(dumps({"mode": mode, **request, "embedder": model}), made)
 
 
 class MemoryManager(Asynchronous, Synchronous):
@@ -54,7 +62,7 @@ class MemoryManager(Asynchronous, Synchronous):
 
     def in_namespace(self, namespace: str) -> MemoryManager:
         """A manager for another namespace of the same memory."""
-        return MemoryManager(_memory=self._memory.in_namespace(namespace))
+        return MemoryManager(_memory=self._memory.in_namespace(text("namespace", namespace)))
 
     @property
     def semantic(self) -> SemanticMemory:
@@ -113,7 +121,7 @@ def create_embedded_memory_manager(
     embedder: Embedder | SuppliedVectors | None = None,
 ) -> MemoryManager:
     """A memory in one directory: no server, no key; retrieval by words and by meaning."""
-    return MemoryManager(_memory=_open("embedded", embedder, path=os.fspath(path), namespace=namespace))
+    return MemoryManager(_memory=_open("embedded", embedder, path=as_path("path", path), namespace=namespace))
 
 
 def create_production_memory_manager(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
 RecordType = Literal["semantic", "episodic", "persona", "open_loop"]
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -21,7 +21,8 @@ Outcome = Literal["indexed", "pending", "spooled"]
 class _Model(BaseModel):
     """Builds its validator on first use, so that importing the package costs nothing that a program may never need."""
 
-    model_config = ConfigDict(defer_build=True)
+    # A number that JSON lacks is written as one, so that it is refused and not lost.
+    model_config = ConfigDict(defer_build=True, ser_json_inf_nan="constants")
 
 
 class Provenance(_Model):
@@ -52,8 +53,8 @@ class MemoryRecord(_Model):
     tags: list[str] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
     source: str = "user"
-    salience: float | None = None
-    confidence: float | None = None
+    salience: FiniteFloat | None = None
+    confidence: FiniteFloat | None = None
     created_at: AwareDatetime | None = None
     updated_at: AwareDatetime | None = None
     valid_from: AwareDatetime | None = None
@@ -61,9 +62,9 @@ class MemoryRecord(_Model):
     expires_at: AwareDatetime | None = Field(None, validation_alias=AliasChoices("expires_at", "decay_at"))
     superseded_by: str | None = None
     provenance: Provenance | None = None
-    version: int = 0
-    embedding: list[float] | None = Field(None, repr=False)
-    expect_version: int | None = Field(None, repr=False)
+    version: int = Field(0, ge=0, lt=2**64)
+    embedding: list[FiniteFloat] | None = Field(None, repr=False)
+    expect_version: int | None = Field(None, ge=0, lt=2**64, repr=False)
 
     @property
     def kind(self) -> RecordType:

@@ -1,0 +1,149 @@
+"""Many calls at once: from one loop, from many loops and threads, and calls that are cancelled. Not here: processes
+(`test_processes`)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from mnemic import AuditEvent, MemoryManager, MemoryRecord
+
+MANY = 1000
+
+
+async def test_a_thousand_calls_of_each_kind_from_one_loop(memory: MemoryManager) -> None:
+    writes = [
+        memory.awrite(MemoryRecord(id=str(n), text=f"statement {n} about the case", user_id="u")) for n in range(MANY)
+    ]
+    reads = [memory.aretrieve(f"statement {n}", user_id="u", topk=3) for n in range(MANY)]
+    answers = await asyncio.wait_for(asyncio.gather(*writes, *reads), 240)
+    written, found = answers[:MANY], answers[MANY:]
+    assert [one[0].id for one in written] == [str(n) for n in range(MANY)]
+    assert all(len(one) <= 3 for one in found)
+    assert {item.id for item in await memory.semantic.aall()} == {str(n) for n in range(MANY)}
+    again = await asyncio.gather(
+        *(memory.aretrieve(f"statement {n}", mode="lexical", topk=1) for n in range(0, MANY, 50))
+    )
+    assert [one[0].id for one in again] == [str(n) for n in range(0, MANY, 50)]
+
+
+async def test_one_record_written_by_many_has_one_version_for_each(memory: MemoryManager) -> None:
+    written = await asyncio.gather(*(memory.awrite(MemoryRecord(id="x", text=f"turn {n}")) for n in range(50)))
+    assert sorted(one[0].version for one in written) == list(range(1, 51))
+    assert len(await memory.ahistory("x")) == 50
+
+
+def test_many_loops_and_threads_use_one_manager(memory: MemoryManager) -> None:
+    workers, each = 8, 15
+    faults: list[BaseException] = []
+    begin = threading.Barrier(workers)
+
+    async def in_a_loop(worker: int) -> None:
+        await asyncio.gather(*(memory.awrite(MemoryRecord(id=f"{worker}-{n}", text="in a loop")) for n in range(each)))
+        await asyncio.gather(*(memory.aretrieve("in a loop", topk=2) for _ in range(each)))
+
+    def without_one(worker: int) -> None:
+        for n in range(each):
+            memory.write(MemoryRecord(id=f"{worker}-{n}", text="without a loop"))
+            memory.retrieve("without a loop", topk=2)
+
+    def run(worker: int) -> None:
+        try:
+            begin.wait(10)
+            asyncio.run(in_a_loop(worker)) if worker % 2 else without_one(worker)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(worker,)) for worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not faults
+    assert {item.id for item in memory.semantic.all()} == {f"{w}-{n}" for w in range(workers) for n in range(each)}
+
+
+async def ticks(until: asyncio.Task[object]) -> tuple[int, float]:
+    """How often a loop comes round while a task runs, and its longest wait."""
+    count, longest, last = 0, 0.0, time.monotonic()
+    while not until.done():
+        await asyncio.sleep(0.002)
+        now = time.monotonic()
+        count, longest, last = count + 1, max(longest, now - last), now
+    return count, longest
+
+
+async def test_the_loop_goes_on_while_a_call_is_long(memory: MemoryManager) -> None:
+    texts = [
+        f"statement {n}: " + f"the committee met on day {n} and adjourned without a decision. " * 80
+        for n in range(1000)
+    ]
+    begun = time.monotonic()
+    writing = memory.awrite(texts)
+    task: asyncio.Task[object] = asyncio.ensure_future(writing)
+    count, longest = await ticks(task)
+    took = time.monotonic() - begun
+    assert len(task.result()) == 1000  # type: ignore[arg-type]
+    assert took > 0.15, "long enough to tell"
+    # Reading models and JSON belongs to the loop's own thread and is counted; waiting for the memory is not.
+    assert longest < max(0.25, took / 2), (count, longest, took)
+    assert count > 10, (count, longest, took)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_cancelled_write_is_whole_or_nothing(seed: int, memory: MemoryManager) -> None:
+    chance = random.Random(seed)
+    begun = time.perf_counter()
+    await memory.awrite([MemoryRecord(id=f"warm-{n}", text="how long it takes") for n in range(20)])
+    usual = time.perf_counter() - begun
+    tries, size, cancelled = 40, 20, 0
+    for number in range(tries):
+        batch = [MemoryRecord(id=f"{number}-{n}", text=f"part {n} of batch {number}") for n in range(size)]
+        task = asyncio.create_task(memory.awrite(batch))
+        await asyncio.sleep(chance.uniform(0, usual * 1.2))
+        task.cancel()
+        try:
+            assert len(await task) == size
+        except asyncio.CancelledError:
+            cancelled += 1
+        else:
+            found = await memory.aget([f"{number}-{n}" for n in range(size)])
+            assert None not in found, "what was answered is kept"
+    assert cancelled > 0, "some were cancelled in time"
+    await asyncio.sleep(0.5)
+    kept = [len([one for one in await memory.aget([f"{b}-{n}" for n in range(size)]) if one]) for b in range(tries)]
+    assert set(kept) <= {0, size}, kept
+    await memory.adrain()
+    assert await memory.averify() == []
+    await memory.averify_audit()
+    assert len(await memory.aretrieve("part of batch", topk=1000)) <= sum(kept) + 20
+    assert (await memory.astats())["records"] == sum(kept) + 20
+
+
+async def test_a_call_that_ran_out_of_time_leaves_the_memory_usable(memory: MemoryManager) -> None:
+    batch = [f"statement {n} that takes its time" for n in range(1000)]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(memory.awrite(batch), 0.001)
+    await memory.alog_audit(AuditEvent(event_id="after", thread_id="t", source="s", action="went on"))
+    assert "went on" in await memory.asnapshot_thread("t")
+    assert (await memory.astats())["records"] in (0, 1000)
+
+
+async def test_tasks_of_a_group_end_together(open_memory: Callable[..., MemoryManager]) -> None:
+    memory = open_memory()
+
+    async def together() -> None:
+        async with asyncio.TaskGroup() as group:
+            for n in range(20):
+                group.create_task(memory.awrite(MemoryRecord(id=str(n), text="one of a group")))
+            group.create_task(memory.awrite(MemoryRecord(id="bad", text="")))
+
+    with pytest.raises(ExceptionGroup) as told:
+        await together()
+    assert [type(error).__name__ for error in told.value.exceptions] == ["InvalidInputError"]
+    assert await memory.aget(["bad"]) == [None]
