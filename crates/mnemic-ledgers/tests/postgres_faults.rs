@@ -4,10 +4,7 @@
 
 use std::{
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -22,14 +19,12 @@ use mnemic_postgres::{
     testing::{TestDatabase, TestServer},
     trials,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
-
 mod common;
+#[path = "postgres_support/wire.rs"]
+mod wire;
 
 use common::{embedded, embedding, event, id, model, ns, record, slot};
+use wire::Wire;
 
 async fn ledger(database: &TestDatabase) -> Arc<PostgresLedger> {
     Arc::new(PostgresLedger::connect(database.config()).await.unwrap())
@@ -121,65 +116,9 @@ async fn a_read_only_database_and_a_broken_schema_say_what_to_do(server: TestSer
     assert!(error.to_string().contains("GRANT"), "{error}");
 }
 
-/// A wire to the server that can be told to lose the answer to the next commit.
-struct Wire {
-    dsn: String,
-    cut: Arc<AtomicBool>,
-}
-
-impl Wire {
-    async fn lay(database: &TestDatabase) -> Self {
-        let direct = database.dsn().parse::<tokio_postgres::Config>().unwrap();
-        let upstream = direct.get_ports()[0];
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let cut = Arc::new(AtomicBool::new(false));
-        let armed = Arc::clone(&cut);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
-                tokio::spawn(carry(client, server, Arc::clone(&armed)));
-            }
-        });
-        Self { dsn: format!("postgresql://mnemic_test@127.0.0.1:{port}/{}?sslmode=disable", database.name()), cut }
-    }
-}
-
-/// Carries bytes both ways. Once armed, the connection that says COMMIT is heard by the server and never answered.
-async fn carry(client: TcpStream, server: TcpStream, armed: Arc<AtomicBool>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let cut = Arc::new(AtomicBool::new(false));
-    let cutting = Arc::clone(&cut);
-    tokio::spawn(async move {
-        let mut bytes = vec![0; 1 << 16];
-        while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
-            if bytes[..read].windows(7).any(|window| window == b"COMMIT\0") && armed.swap(false, Ordering::SeqCst) {
-                cutting.store(true, Ordering::SeqCst);
-            }
-            if to_server.write_all(&bytes[..read]).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut bytes = vec![0; 1 << 16];
-    while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
-        if cut.load(Ordering::SeqCst) {
-            // Swallowed until the server says that it has committed; then the connection is gone.
-            if bytes[..read].windows(7).any(|window| window == b"COMMIT\0") {
-                return;
-            }
-            continue;
-        }
-        if to_client.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
-}
-
 async fn a_lost_reply_to_a_commit_is_repeated_without_doing_it_twice(server: TestServer) {
     let database = server.database().await;
-    let wire = Wire::lay(&database).await;
+    let wire = Wire::lay(&database, b"COMMIT\0", b"COMMIT\0").await;
     let config = PostgresConfig { admin_dsn: database.config().admin_dsn, ..PostgresConfig::new(wire.dsn.clone()) };
     let ledger = PostgresLedger::connect(config).await.unwrap();
     let home = ns("n");

@@ -64,6 +64,20 @@ impl Pool {
         Ok(kept(answers)?.into_iter().skip(2).take(queries.len()).collect())
     }
 
+    /// Calls a function of the schema that takes the role and the namespace by itself. The call is one message and its own transaction.
+    ///
+    /// # Errors
+    /// By [`crate::classify`]; then nothing happened, except where the connection was lost, which leaves open what happened.
+    pub async fn call(&self, namespace: &Namespace, call: &Query<'_>) -> Result<Answer> {
+        if !call.sql.starts_with("SELECT mnemic.") {
+            return Err(Error::bug("a statement outside of a transaction that calls no function of the schema"));
+        }
+        let lease = self.lease().await?;
+        let answers = vec![ask(client(&lease)?, namespace.as_str(), call)?.await];
+        end(lease, &answers);
+        kept(answers)?.pop().ok_or_else(|| Error::bug("a call without an answer"))
+    }
+
     /// Begins a transaction and runs its first statements, in one round trip.
     ///
     /// # Errors

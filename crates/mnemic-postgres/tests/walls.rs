@@ -50,6 +50,22 @@ async fn a_statement_that_does_not_name_its_namespace_is_not_sent(server: TestSe
     assert_eq!(pool.run(&ns("a"), Access::Read, &[query]).await.unwrap_err().kind(), ErrorKind::Bug);
 }
 
+async fn a_call_is_of_a_function_of_the_schema(server: TestServer) {
+    let (_database, pool) = seeded(&server).await;
+    for sql in ["UPDATE mnemic.namespaces SET head = 9 WHERE namespace = $1", "SELECT mnemic.commit_new()"] {
+        assert_eq!(pool.call(&ns("a"), &Query::new(sql)).await.unwrap_err().kind(), ErrorKind::Bug, "{sql}");
+    }
+    let nothing = ", '{}'".repeat(43);
+    let call = format!(
+        "SELECT mnemic.commit_new($1, '{{7,0,8,0,NULL}}', array_fill('\\x{}'::bytea, ARRAY[2]), NULL{nothing})",
+        "00".repeat(32)
+    );
+    for (name, right) in [("a", true), ("a", false), ("b", true), ("unknown", false)] {
+        let answer = pool.call(&ns(name), &Query::new(call.as_str())).await.unwrap();
+        assert_eq!(answer.first::<bool>(0).unwrap(), Some(right), "{name}");
+    }
+}
+
 async fn nothing_of_a_transaction_stays_on_its_connection(server: TestServer) {
     let (_database, pool) = seeded(&server).await;
     for _ in 0..20 {
@@ -218,6 +234,11 @@ async fn every_version_upgrades_to_the_next_with_data_in_it(server: TestServer) 
         database.upgrade_to(version).await.unwrap();
         assert_eq!(database.ask("SELECT max(version)::text FROM mnemic.schema_history").await, version.to_string());
         assert_eq!(database.ask("SELECT id FROM mnemic.records WHERE namespace = 'kept'").await, "r");
+        // Only the role that serves may call what a version brings.
+        let open =
+            "SELECT count(*)::text FROM pg_proc p WHERE p.pronamespace = 'mnemic'::regnamespace AND (p.prosecdef OR
+             EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0))";
+        assert_eq!(database.ask(open).await, "0", "version {version}");
     }
     let pool = Pool::connect(database.config()).await.unwrap();
     let read = Query::new("SELECT id FROM mnemic.records WHERE namespace = $1");
@@ -247,6 +268,7 @@ fn main() -> ExitCode {
         ["postgres-18", "postgres-15"];
         a_statement_sees_its_namespace_and_nothing_else,
         a_statement_that_does_not_name_its_namespace_is_not_sent,
+        a_call_is_of_a_function_of_the_schema,
         nothing_of_a_transaction_stays_on_its_connection,
         a_dropped_transaction_is_undone,
         a_reader_may_not_write,

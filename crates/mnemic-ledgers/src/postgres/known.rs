@@ -109,6 +109,11 @@ impl<'b> Needs<'b> {
         self.models |= !batch.embeddings.is_empty() || batch.writes.iter().any(|write| write.embedding.is_some());
     }
 
+    /// Whether the models of the namespace are asked for.
+    pub(super) fn models(&self) -> bool {
+        self.models
+    }
+
     /// Begins the group's transaction, locks its namespace, and reads.
     pub(super) async fn read(&self, pool: &Pool, namespace: &Namespace) -> Result<(Transaction, Known)> {
         let keys = [&self.receipts, &self.lines, &self.events, &self.slots]

@@ -1,6 +1,7 @@
 //! The ledger in PostgreSQL: shared tables behind row security, one transaction per group of commits, many programs at once.
 //! Not here: connections, schema and walls (`mnemic-postgres`); searching (`mnemic-indexes`).
 
+mod arrays;
 mod commit;
 mod erase;
 mod error;
@@ -8,6 +9,7 @@ mod events;
 mod facets;
 mod feed;
 mod filter;
+mod guess;
 mod known;
 mod records;
 mod rows;

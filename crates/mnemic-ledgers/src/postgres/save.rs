@@ -7,16 +7,17 @@ use std::{
 };
 
 use mnemic_core::{EmbeddingModel, Result, ThreadId};
-use mnemic_postgres::{Query, ToSql, Transaction, Type};
+use mnemic_postgres::{Query, Transaction, Type};
 
 use super::{
+    arrays::{self, Arrays},
     error::whole,
     known::Position,
     rows::{EventRow, RecordRow, RevisionRow, Vector},
 };
 
 /// About how many bytes of rows one statement carries, so that the server works on one while the next is on its way.
-const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// A row of `outbox`.
 #[derive(Debug)]
@@ -26,6 +27,11 @@ pub(super) struct OutboxRow {
     pub(super) version: i64,
     pub(super) since: i64,
 }
+
+/// A row of `commits`: last position, instant, packed changes.
+pub(super) type CommitRow = (i64, i64, Vec<u8>);
+/// A row of `receipts`: key, fingerprint, instant, packed receipt.
+pub(super) type ReceiptRow = (String, [u8; 32], i64, Vec<u8>);
 
 /// What a group writes.
 #[derive(Debug, Default)]
@@ -48,10 +54,8 @@ pub(super) struct Writes {
     pub(super) slot_threads: BTreeMap<i64, (ThreadId, i32)>,
     /// Ordinal, position, version, packed slots.
     pub(super) slot_revisions: Vec<(i64, i64, i64, Vec<u8>)>,
-    /// Last position, instant, packed changes.
-    pub(super) commits: Vec<(i64, i64, Vec<u8>)>,
-    /// Key, fingerprint, instant, packed receipt.
-    pub(super) receipts: Vec<(String, [u8; 32], i64, Vec<u8>)>,
+    pub(super) commits: Vec<CommitRow>,
+    pub(super) receipts: Vec<ReceiptRow>,
     /// Receipts that were kept before this instant are let go.
     pub(super) receipts_before: Option<i64>,
 }
@@ -63,37 +67,6 @@ impl Writes {
     }
 }
 
-/// Columns of one statement: each an array with one element a row.
-#[derive(Default)]
-struct Arrays<'a>(Vec<(Box<dyn ToSql + Sync + Send + 'a>, Type)>);
-
-impl<'a> Arrays<'a> {
-    fn with<T: ToSql + Sync + Send + 'a>(mut self, of: Type, values: impl Iterator<Item = T>) -> Self {
-        self.0.push((Box::new(values.collect::<Vec<T>>()), of));
-        self
-    }
-
-    fn int(self, values: impl Iterator<Item = i64>) -> Self {
-        self.with(Type::INT8_ARRAY, values)
-    }
-
-    fn ints(self, values: impl Iterator<Item = Option<i64>>) -> Self {
-        self.with(Type::INT8_ARRAY, values)
-    }
-
-    fn text(self, values: impl Iterator<Item = &'a str>) -> Self {
-        self.with(Type::TEXT_ARRAY, values)
-    }
-
-    fn texts(self, values: impl Iterator<Item = Option<&'a str>>) -> Self {
-        self.with(Type::TEXT_ARRAY, values)
-    }
-
-    fn bytes(self, values: impl Iterator<Item = Option<&'a [u8]>>) -> Self {
-        self.with(Type::BYTEA_ARRAY, values)
-    }
-}
-
 /// One statement and the arrays that it is about.
 struct Save<'a> {
     sql: &'static str,
@@ -102,7 +75,7 @@ struct Save<'a> {
 
 impl Save<'_> {
     fn query(&self) -> Query<'_> {
-        self.arrays.0.iter().fold(Query::new(self.sql), |query, (array, of)| query.bind(array.as_ref(), of.clone()))
+        self.arrays.bound(Query::new(self.sql))
     }
 }
 
@@ -249,7 +222,8 @@ fn of_records<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
     }
     let (new, known): (Vec<&RecordRow>, Vec<&RecordRow>) = writes.records.values().partition(|row| row.new);
     for (rows, sql) in [(known, &UPDATE_RECORDS), (new, &INSERT_RECORDS)] {
-        saves.extend(chunks(&rows, |row| row.bytes()).into_iter().map(|rows| Save { sql, arrays: of_rows(rows) }));
+        let parts = chunks(&rows, |row| row.bytes()).into_iter();
+        saves.extend(parts.map(|rows| Save { sql, arrays: arrays::of_records(rows) }));
     }
     let vectors: Vec<(&i64, &Vector)> = writes.vectors.iter().collect();
     for rows in chunks(&vectors, |(_, vector)| 64 + vector.bytes.len()) {
@@ -262,34 +236,6 @@ fn of_records<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
     }
 }
 
-/// The arrays of records, in the order of `COLUMNS`.
-fn of_rows<'a>(rows: &[&'a RecordRow]) -> Arrays<'a> {
-    let columns = || rows.iter().map(|row| row.held.as_ref().map(|(_, columns)| columns));
-    let vectors = || rows.iter().map(|row| row.vector.as_ref());
-    Arrays::default()
-        .int(rows.iter().map(|row| row.ordinal))
-        .text(rows.iter().map(|row| row.id.as_str()))
-        .int(rows.iter().map(|row| row.version))
-        .int(rows.iter().map(|row| row.seq))
-        .int(rows.iter().map(|row| row.created_at))
-        .texts(rows.iter().map(|row| row.user.as_ref().map(AsRef::as_ref)))
-        .texts(columns().map(|of| of.and_then(|of| of.thread.as_deref())))
-        .texts(columns().map(|of| of.map(|of| of.kind)))
-        .texts(columns().map(|of| of.map(|of| of.source.as_str())))
-        .texts(columns().map(|of| of.and_then(|of| of.superseded_by.as_deref())))
-        .with(Type::FLOAT8_ARRAY, columns().map(|of| of.and_then(|of| of.salience)))
-        .with(Type::FLOAT8_ARRAY, columns().map(|of| of.and_then(|of| of.confidence)))
-        .ints(columns().map(|of| of.map(|of| of.updated_at)))
-        .ints(columns().map(|of| of.map(|of| of.valid_from)))
-        .ints(columns().map(|of| of.and_then(|of| of.valid_to)))
-        .ints(columns().map(|of| of.and_then(|of| of.expires_at)))
-        .texts(columns().map(|of| of.map(|of| of.facets.as_str())))
-        .with(Type::INT4_ARRAY, vectors().map(|vector| vector.map(|vector| vector.model)))
-        .ints(vectors().map(|vector| vector.map(|vector| vector.crc)))
-        .bytes(rows.iter().map(|row| row.held.as_ref().map(|(body, _)| body.as_slice())))
-        .bytes(vectors().map(|vector| vector.map(|vector| vector.bytes.as_slice())))
-}
-
 fn of_work<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
     for (sql, numbers) in [(VOID, &writes.voided), (SETTLE, &writes.settled)] {
         if !numbers.is_empty() {
@@ -297,33 +243,13 @@ fn of_work<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
         }
     }
     if !writes.outbox.is_empty() {
-        let rows = || writes.outbox.iter();
-        let arrays = Arrays::default()
-            .int(rows().map(|(id, _)| *id))
-            .text(rows().map(|(_, row)| row.task.as_str()))
-            .int(rows().map(|(_, row)| row.ordinal))
-            .int(rows().map(|(_, row)| row.version))
-            .int(rows().map(|(_, row)| row.since));
-        saves.push(Save { sql: INSERT_OUTBOX, arrays });
+        saves.push(Save { sql: INSERT_OUTBOX, arrays: arrays::of_outbox(&writes.outbox) });
     }
 }
 
 fn of_events<'a>(events: &'a [EventRow], saves: &mut Vec<Save<'a>>) {
-    for rows in chunks(events, |row| 256 + row.body.len()) {
-        let rows = || rows.iter();
-        let arrays = Arrays::default()
-            .int(rows().map(|row| row.sequence))
-            .int(rows().map(|row| row.recorded_at))
-            .text(rows().map(|row| row.event.event_id.as_str()))
-            .text(rows().map(|row| row.event.thread_id.as_str()))
-            .texts(rows().map(|row| row.event.user_id.as_ref().map(AsRef::as_ref)))
-            .bytes(rows().map(|row| Some(row.body.as_slice())))
-            .bytes(rows().map(|row| Some(&row.salt[..])))
-            .bytes(rows().map(|row| Some(&row.commitment[..])))
-            .bytes(rows().map(|row| Some(&row.previous[..])))
-            .bytes(rows().map(|row| Some(&row.hash[..])));
-        saves.push(Save { sql: INSERT_EVENTS, arrays });
-    }
+    let parts = chunks(events, |row| 256 + row.body.len()).into_iter();
+    saves.extend(parts.map(|rows| Save { sql: INSERT_EVENTS, arrays: arrays::of_events(rows) }));
 }
 
 fn of_slots<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
@@ -349,21 +275,10 @@ fn of_slots<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
 
 fn of_feed<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
     if !writes.commits.is_empty() {
-        let rows = || writes.commits.iter();
-        let arrays = Arrays::default()
-            .int(rows().map(|(last, ..)| *last))
-            .int(rows().map(|(_, at, _)| *at))
-            .bytes(rows().map(|(.., changes)| Some(changes.as_slice())));
-        saves.push(Save { sql: INSERT_COMMITS, arrays });
+        saves.push(Save { sql: INSERT_COMMITS, arrays: arrays::of_commits(&writes.commits) });
     }
     if !writes.receipts.is_empty() {
-        let rows = || writes.receipts.iter();
-        let arrays = Arrays::default()
-            .text(rows().map(|(key, ..)| key.as_str()))
-            .bytes(rows().map(|(_, fingerprint, ..)| Some(&fingerprint[..])))
-            .int(rows().map(|(_, _, at, _)| *at))
-            .bytes(rows().map(|(.., body)| Some(body.as_slice())));
-        saves.push(Save { sql: INSERT_RECEIPTS, arrays });
+        saves.push(Save { sql: INSERT_RECEIPTS, arrays: arrays::of_receipts(&writes.receipts) });
     }
 }
 

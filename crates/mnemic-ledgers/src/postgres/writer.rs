@@ -1,5 +1,5 @@
-//! Group commit: commits of one namespace that wait are merged into one transaction, which costs two round trips and one sync of the
-//! server's log however many they are. One task at a time serves a namespace. Not here: what a batch does (`commit`).
+//! Group commit: commits of one namespace that wait are merged into one transaction, which costs one round trip or two, and one sync of
+//! the server's log however many they are. One task at a time serves a namespace. Not here: what a batch does (`commit`).
 
 use std::{
     collections::{BTreeMap, VecDeque, btree_map::Entry},
@@ -10,7 +10,7 @@ use mnemic_core::{Batch, Error, ErrorKind, Namespace, Receipt, Result};
 use mnemic_postgres::Pool;
 use tokio::sync::oneshot;
 
-use super::{commit::Group, error::copy, known::Needs, save::save};
+use super::{commit::Group, error::copy, guess::Guesses, known::Needs, save::save};
 
 /// Most records and events of one group, and about most bytes, so that what waits in memory is bounded.
 const GROUP_WEIGHT: usize = 4000;
@@ -30,11 +30,12 @@ struct Job {
 pub(super) struct Writers {
     pool: Pool,
     waiting: Mutex<BTreeMap<Namespace, VecDeque<Job>>>,
+    guesses: Guesses,
 }
 
 impl Writers {
     pub(super) fn new(pool: Pool) -> Self {
-        Self { pool, waiting: Mutex::default() }
+        Self { pool, waiting: Mutex::default(), guesses: Guesses::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Namespace, VecDeque<Job>>> {
@@ -87,7 +88,7 @@ impl Leader {
             self.gather(last).await;
             let Some(group) = self.next() else { return };
             last = group.len();
-            run(&self.writers.pool, &self.namespace, group).await;
+            run(&self.writers, &self.namespace, group).await;
         }
     }
 
@@ -133,7 +134,7 @@ fn size(batch: &Batch) -> usize {
 }
 
 /// Commits a group and answers it. If nobody waits for any answer of it any more, it is given up, as a call is that was given up.
-async fn run(pool: &Pool, namespace: &Namespace, group: Vec<Job>) {
+async fn run(writers: &Writers, namespace: &Namespace, group: Vec<Job>) {
     let (batches, mut replies): (Vec<Batch>, Vec<Reply>) = group.into_iter().map(|job| (job.batch, job.reply)).unzip();
     let given_up = async {
         for reply in &mut replies {
@@ -141,7 +142,7 @@ async fn run(pool: &Pool, namespace: &Namespace, group: Vec<Job>) {
         }
     };
     let answers = tokio::select! {
-        answers = attempt(pool, namespace, &batches) => answers,
+        answers = attempt(writers, namespace, &batches) => answers,
         () = given_up => return,
     };
     for (reply, answer) in replies.into_iter().zip(answers) {
@@ -151,28 +152,28 @@ async fn run(pool: &Pool, namespace: &Namespace, group: Vec<Job>) {
 }
 
 /// Commits a group. If the server refuses the group for what is in it, each batch is tried by itself, so that none suffers for another.
-async fn attempt(pool: &Pool, namespace: &Namespace, batches: &[Batch]) -> Vec<Result<Receipt>> {
-    let (answers, failure) = together(pool, namespace, batches).await;
+async fn attempt(writers: &Writers, namespace: &Namespace, batches: &[Batch]) -> Vec<Result<Receipt>> {
+    let (answers, failure) = together(writers, namespace, batches).await;
     let of_content = failure.as_ref().is_some_and(|error| error.kind() != ErrorKind::Unavailable);
     if !of_content || batches.len() == 1 {
         return answers;
     }
     let mut single = Vec::with_capacity(batches.len());
     for batch in batches {
-        let (answers, _) = together(pool, namespace, std::slice::from_ref(batch)).await;
+        let (answers, _) = together(writers, namespace, std::slice::from_ref(batch)).await;
         single.extend(answers);
     }
     single
 }
 
 /// Commits a group in one transaction: an answer for each batch, and why the transaction failed if it did.
-async fn together(pool: &Pool, namespace: &Namespace, batches: &[Batch]) -> (Vec<Result<Receipt>>, Option<Error>) {
-    let mut needs = Needs::default();
-    for batch in batches {
-        needs.add(batch);
-    }
+async fn together(
+    writers: &Writers,
+    namespace: &Namespace,
+    batches: &[Batch],
+) -> (Vec<Result<Receipt>>, Option<Error>) {
     let mut answers = Vec::with_capacity(batches.len());
-    let failure = transact(pool, namespace, &needs, batches, &mut answers).await.err();
+    let failure = transact(writers, namespace, batches, &mut answers).await.err();
     if let Some(error) = &failure {
         // A refusal stays one; what would have been done was not, or nobody knows. That holds for what repeats it, too.
         answers.resize_with(batches.len(), || Err(copy(error)));
@@ -184,17 +185,31 @@ async fn together(pool: &Pool, namespace: &Namespace, batches: &[Batch]) -> (Vec
 }
 
 async fn transact(
-    pool: &Pool,
+    writers: &Writers,
     namespace: &Namespace,
-    needs: &Needs<'_>,
     batches: &[Batch],
     answers: &mut Vec<Result<Receipt>>,
 ) -> Result<()> {
+    let pool = &writers.pool;
+    let mut guess = writers.guesses.take(namespace);
+    if let Some(committed) = guess.commit(pool, namespace, batches).await? {
+        writers.guesses.keep(namespace, guess);
+        *answers = committed;
+        return Ok(());
+    }
+    let mut needs = Needs::default();
+    for batch in batches {
+        needs.add(batch);
+    }
     let (transaction, known) = needs.read(pool, namespace).await?;
     let mut group = Group { known, ..Group::default() };
     answers.extend(batches.iter().map(|batch| group.commit(batch)));
     if group.writes.is_empty() {
-        return transaction.rollback().await;
+        transaction.rollback().await?;
+    } else {
+        save(transaction, &group.writes, group.known.position).await?;
     }
-    save(transaction, &group.writes, group.known.position).await
+    guess.learn(group.known, needs.models());
+    writers.guesses.keep(namespace, guess);
+    Ok(())
 }
