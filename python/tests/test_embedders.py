@@ -259,4 +259,3 @@ async def test_a_call_of_the_embedder_into_its_own_memory_does_not_hang() -> Non
     made.append(mnemic.create_dev_memory_manager(embedder=Recursive()))
     written = await asyncio.wait_for(made[0].awrite("the fee"), 10)
     assert written.outcomes == ["indexed"]
-    assert UnsupportedError.__doc__
