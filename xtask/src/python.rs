@@ -118,14 +118,11 @@ fn integration(
     if let Err(why) = run::finish(program(&environment, "python", root, &[]).args(versions)) {
         return (Tally::default(), Err(why));
     }
-    let module = root.join("python").join("mnemic").join("integrations").join(name);
-    let sources = [module.clone(), module.with_extension("py")].into_iter().find(|source| source.exists());
-    if let Some(sources) = sources {
-        // Named on its own, since the list of the package's sources leaves integrations out.
-        let mut mypy = program(&environment, "mypy", root, &[]);
-        if let Err(why) = run::finish(mypy.args(["--exclude", "^$"]).arg(sources)) {
-            return (Tally::default(), Err(why));
-        }
+    let sources = sources(root, name);
+    if !sources.is_empty()
+        && let Err(why) = run::finish(program(&environment, "mypy", root, &[]).args(&sources))
+    {
+        return (Tally::default(), Err(why));
     }
     let tests = folder.strip_prefix(root).unwrap_or(&folder).to_owned();
     run::finish_tests(program(&environment, "python", root, servers).args(["-m", "pytest"]).arg(tests))
@@ -133,6 +130,19 @@ fn integration(
 
 fn integrations_folder(root: &Path) -> PathBuf {
     root.join("python").join("tests").join("integrations")
+}
+
+/// The files of an integration. The configuration leaves them out of a directory's, so each is named.
+fn sources(root: &Path, name: &str) -> Vec<PathBuf> {
+    let module = root.join("python").join("mnemic").join("integrations").join(name);
+    let single = module.with_extension("py");
+    if single.is_file() {
+        return vec![single];
+    }
+    let entries = fs::read_dir(&module).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|of| of == "py")).collect();
+    files.sort();
+    files
 }
 
 /// Every integration that has tests.
@@ -181,6 +191,20 @@ pub(crate) fn integrations(root: &Path, names: &[&str]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_files_of_an_integration_are_found_whether_it_is_a_module_or_a_package() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let names = |name| {
+            sources(root, name)
+                .iter()
+                .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names("llama_index"), ["llama_index.py"]);
+        assert!(names("langgraph").contains(&"__init__.py".to_owned()), "{:?}", names("langgraph"));
+        assert!(names("nonsense").is_empty());
+    }
 
     #[test]
     fn every_integration_has_requirements_and_the_common_one_is_known() {

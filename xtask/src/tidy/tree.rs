@@ -11,7 +11,18 @@ use crate::run;
 use super::{Finding, source::Source};
 
 /// Folders that hold nothing of ours.
-const FOREIGN: [&str; 6] = [".git", "target", "node_modules", "__pycache__", ".venv", "dist"];
+const FOREIGN: [&str; 10] = [
+    ".git",
+    "target",
+    "node_modules",
+    "__pycache__",
+    ".venv",
+    "dist",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+];
 /// Files that a reader expects beside the README.
 const EXPECTED: [&str; 6] =
     ["ARCHITECTURE.md", "GLOSSARY.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Cargo.lock"];
