@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -127,7 +127,7 @@ class MnemicStore(BaseStore):
         self._deletion: Deletion = deletion
         self._owned = owned
         self._hidden: Hidden | None = None
-        self._swept = time.monotonic()
+        self._swept = monotonic()
 
     @classmethod
     def dev(
@@ -288,9 +288,9 @@ class MnemicStore(BaseStore):
 
     def _sweep_is_due(self) -> bool:
         minutes = (self.ttl_config or {}).get("sweep_interval_minutes")
-        if not minutes or time.monotonic() - self._swept < minutes * 60:
+        if not minutes or monotonic() - self._swept < minutes * 60:
             return False
-        self._swept = time.monotonic()
+        self._swept = monotonic()
         return True
 
 

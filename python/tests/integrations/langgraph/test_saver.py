@@ -19,7 +19,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, _DeltaSnapshot
 
-from mnemic import InvalidInputError, MemoryManager, create_dev_memory_manager, create_embedded_memory_manager
+from mnemic import (
+    ConflictError,
+    InvalidInputError,
+    MemoryManager,
+    create_dev_memory_manager,
+    create_embedded_memory_manager,
+)
 from mnemic._verbs import Ask
 from mnemic.integrations.langgraph import EmbeddingsEmbedder, MnemicSaver
 from mnemic.integrations.langgraph import _checkpoints as checkpoints
@@ -196,6 +202,36 @@ def test_writes_of_many_tasks_are_in_the_order_of_the_in_memory_saver(calls: lis
 def test_writes_need_a_checkpoint(saver: MnemicSaver) -> None:
     with pytest.raises(InvalidInputError, match="checkpoint_id"):
         saver.put_writes(config("t"), [("a", 1)], "task")
+
+
+def test_two_calls_for_one_task_add_to_each_other(saver: MnemicSaver) -> None:
+    at = put(saver, config("t"), checkpoint(v=1))
+    saver.put_writes(at, [("a", 1)], "task")
+
+    def until_it_writes(steps: Any) -> Any:
+        ask = next(steps)
+        while ask.verb != "write":
+            ask = steps.send(saver.memory._run(ask))
+        return ask
+
+    def until_it_ends(steps: Any, ask: Any) -> None:
+        while True:
+            ask = steps.send(saver.memory._run(ask))
+
+    # Both have read what was there before either writes.
+    calls = [saver._put_writes(at, [(channel, 2)], "task", "") for channel in (ERROR, INTERRUPT)]
+    asks = [until_it_writes(call) for call in calls]
+    with pytest.raises(StopIteration):
+        calls[0].send(saver.memory._run(asks[0]))
+    with pytest.raises(ConflictError) as refused:
+        saver.memory._run(asks[1])
+    ask = calls[1].throw(refused.value)
+    with pytest.raises(StopIteration):
+        until_it_ends(calls[1], ask)
+    found = saver.get_tuple(at)
+    assert found is not None
+    assert found.pending_writes is not None
+    assert sorted(found.pending_writes) == sorted([("task", "a", 1), ("task", ERROR, 2), ("task", INTERRUPT, 2)])
 
 
 async def test_tasks_that_end_at_once_lose_no_write(saver: MnemicSaver) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import LetterEmbeddings
 from langgraph.store.base import (
     GetOp,
     InvalidNamespaceError,
@@ -108,7 +109,7 @@ def test_reads_of_a_batch_see_what_was_before_it_and_the_last_put_wins(store: Mn
 
 def test_a_batch_with_a_fault_changes_nothing(store: MnemicStore) -> None:
     faulty: list[Any] = [
-        PutOp(NS, "b", {"v": {1, 2}}),  # type: ignore[dict-item]
+        PutOp(NS, "b", {"v": {1, 2}}),
         PutOp(NS, "b", {"v": 1}, ttl=float("nan")),
         PutOp(("a.b",), "b", {"v": 1}),
         SearchOp(NS, filter={"v": {"$in": [1]}}),
@@ -281,6 +282,16 @@ def test_filters_mean_what_they_say(store: MnemicStore, filter: dict[str, Any], 
     assert set(keys(store.search(NS, filter=filter, query="red yellow apple"))) == expected
 
 
+def test_a_value_with_many_fields_is_found_by_each(store: MnemicStore) -> None:
+    wide = {f"field {i}": f"value {i}" for i in range(100)}
+    store.put(NS, "wide", {"number": 1, **wide, "long": "x" * 500})
+    store.put(NS, "other", {"field 1": "value 2"})
+    for field, value in [*wide.items(), ("long", "x" * 500)]:
+        assert keys(store.search(NS, filter={field: value})) == ["wide"]
+    assert keys(store.search(NS, filter=wide)) == ["wide"]
+    assert store.search(NS, filter={**wide, "field 99": "value 0"}) == []
+
+
 def test_an_unknown_operator_is_refused_wherever_it_stands(store: MnemicStore) -> None:
     for filter in (
         {"a": {"$in": [1]}},
@@ -326,13 +337,14 @@ def test_a_value_that_cannot_be_kept_is_refused_by_name(store: MnemicStore) -> N
     deep: dict[str, Any] = {}
     for _ in range(300):
         deep = {"d": deep}
-    for value, why in (
+    refused: list[tuple[Any, str]] = [
         ({1: "x"}, "texts as keys"),
         ({"a": object()}, "JSON values"),
         ({"a": b"bytes"}, "JSON values"),
         (deep, "nesting of at most 250"),
         ({"texts": [f"text {i}" for i in range(1500)]}, "at most 1000 records"),
-    ):
+    ]
+    for value, why in refused:
         with pytest.raises(InvalidInputError, match=why):
             store.put(NS, "k", value, index=["texts[*]"])
     assert store.get(NS, "k") is None
@@ -383,12 +395,40 @@ async def test_a_cancelled_call_leaves_the_store_in_order(store: MnemicStore) ->
     assert [item.value for item in await store.asearch(NS)] == [{"i": "last"}]
 
 
+WORDS = [
+    "alpha",
+    "bravo",
+    "charlie",
+    "delta",
+    "echo",
+    "foxtrot",
+    "golf",
+    "hotel",
+    "india",
+    "juliet",
+    "kilo",
+    "lima",
+    "mike",
+    "november",
+    "oscar",
+    "papa",
+    "quebec",
+    "romeo",
+    "sierra",
+    "tango",
+    "uniform",
+    "victor",
+    "whiskey",
+    "xray",
+]
+
+
 async def test_puts_of_one_key_at_once_leave_one_of_them_whole(store: MnemicStore) -> None:
     def value(i: int) -> dict[str, Any]:
         # Of different sizes, so that pieces and texts of one could be left beside another.
-        return {"i": i, "texts": [f"word{i} number{j}" for j in range(i % 5)], "fill": f"{i} " * (20_000 * (i % 3))}
+        return {"i": i, "texts": [f"{WORDS[i]} {j}" for j in range(i % 5)], "fill": f"{i} " * (20_000 * (i % 3))}
 
-    writers = [store.aput(NS, "k", value(i), index=["texts[*]"]) for i in range(24)]
+    writers = [store.aput(NS, "k", value(i), index=["texts[*]"]) for i in range(len(WORDS))]
     reads: list[Any] = []
 
     async def reader() -> None:
@@ -402,8 +442,8 @@ async def test_puts_of_one_key_at_once_leave_one_of_them_whole(store: MnemicStor
     assert final is not None
     assert final.value == value(final.value["i"])
     winner = final.value["i"]
-    for i in range(24):
-        scored = [item for item in await store.asearch(NS, query=f"word{i}") if item.score is not None]
+    for i in range(len(WORDS)):
+        scored = [item for item in await store.asearch(NS, query=WORDS[i]) if item.score is not None]
         if store.memory.stats().get("embedder") is None:
             assert len(scored) == int(i == winner and i % 5 > 0)
 
@@ -437,7 +477,7 @@ def test_what_a_store_keeps_is_found_by_the_memory_and_survives_its_consolidatio
     open_memory: Callable[..., MemoryManager],
 ) -> None:
     memory = open_memory()
-    store = MnemicStore(memory, index={"fields": ["text"]})  # type: ignore[typeddict-item]
+    store = MnemicStore(memory, index={"fields": ["text"]})
     for key in ("a", "b"):
         store.put(("alice",), key, {"text": "prefers tea over coffee", "id": key})
     store.put(("alice",), "quiet", {"text": "never found: tea"}, index=False)
@@ -462,6 +502,6 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="deletion"):
         MnemicStore(memory, deletion="maybe")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match=r"index\.dims"):
-        MnemicStore.dev(index={"embed": lambda texts: [[0.0] for _ in texts]})  # type: ignore[typeddict-item]
+        MnemicStore.dev(index={"embed": LetterEmbeddings()})
     with pytest.raises(InvalidInputError, match="dims"):
-        MnemicStore.dev(index={"dims": 0, "embed": lambda texts: [[] for _ in texts]})
+        MnemicStore.dev(index={"dims": 0, "embed": LetterEmbeddings()})

@@ -117,6 +117,15 @@ def test_an_overwritten_item_is_found_by_its_new_texts_only(embeddings: LetterEm
     assert [item.score for item in store.search(DOCS, query="delta")] == [None]
 
 
+def test_a_text_that_an_overtaken_write_left_behind_finds_nothing(store: MnemicStore) -> None:
+    store.put(DOCS, "k", {"text": "alpha"}, index=["text"])
+    left = store.memory.list(filters={"tags": ["langgraph.text"]}).items[0]
+    left.id, left.text, left.metadata["mark"] = f"{left.metadata['item']}.t1", "omega", "another"
+    store.memory.write(left.model_copy(update={"version": 0}))
+    assert [hit.text for hit in store.memory.retrieve("omega", mode="lexical")] == ["omega"]
+    assert [item.score for item in MnemicStore(store.memory, mode="lexical").search(DOCS, query="omega")] == [None]
+
+
 def test_only_what_is_to_be_found_is_embedded(embeddings: LetterEmbeddings, tmp_path: Path) -> None:
     store = MnemicStore.embedded(tmp_path / "m", index=config(embeddings, "text"))
     store.put(DOCS, "k", {"text": "to be found", "other": "x" * 1_000_000})
@@ -145,8 +154,9 @@ def test_embeddings_come_as_an_object_a_function_or_a_coroutine(embeddings: Lett
         await asyncio.sleep(0)
         return embeddings.embed_documents(texts)
 
-    for embed in (embeddings, embeddings.embed_documents, coroutine):
-        store = MnemicStore.dev(index={"dims": DIMENSIONS, "embed": embed}, mode="dense")  # type: ignore[typeddict-item]
+    ways: list[Any] = [embeddings, embeddings.embed_documents, coroutine]
+    for embed in ways:
+        store = MnemicStore.dev(index={"dims": DIMENSIONS, "embed": embed}, mode="dense")
         store.put(DOCS, "a", {"text": "aaaa"})
         asyncio.run(store.aput(DOCS, "z", {"text": "zzzz"}))
         assert keys(store.search(DOCS, query="zz", limit=1)) == ["z"]

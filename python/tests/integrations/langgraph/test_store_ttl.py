@@ -12,7 +12,6 @@ from langgraph.store.base import GetOp
 
 from mnemic import ConflictError, MemoryManager
 from mnemic.integrations.langgraph import MnemicStore, _writes
-from mnemic.integrations.langgraph import store as store_module
 from mnemic.integrations.langgraph._items import Entry, item_id, parts_of
 
 NS = ("sessions",)
@@ -178,7 +177,7 @@ def test_a_put_wins_over_a_renewal_that_it_overtakes(open_memory: Callable[..., 
 
 def test_a_store_sweeps_by_itself_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 30.0, 61.0, 62.0])
-    monkeypatch.setattr(store_module.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr("mnemic.integrations.langgraph.store.monotonic", lambda: next(times))
     store = MnemicStore.dev(ttl={"sweep_interval_minutes": 1})
     store.put(NS, "over", {"v": 1}, ttl=0)
     assert store.memory.stats()["records"] == 2
