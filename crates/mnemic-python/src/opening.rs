@@ -52,7 +52,12 @@ fn model(request: &Object) -> Result<EmbeddingModel> {
 }
 
 fn from_settings(profile: Option<&str>) -> Result<(Builder, Namespace)> {
-    let settings = settings(profile)?;
+    // Where the environment asks for the same profile, it also says which namespace is meant.
+    let settings = match (settings(None), profile) {
+        (Ok(asked), Some(profile)) if asked.profile.value.to_string() == profile => asked,
+        (asked, None) => asked?,
+        (_, profile) => settings(profile)?,
+    };
     Ok((Builder::from_settings(&settings)?, settings.namespace.value))
 }
 

@@ -75,7 +75,11 @@ impl MemoryManager {
     /// # Errors
     /// `InvalidConfig` with one line for each fault of the settings.
     pub fn production(namespace: Option<Namespace>) -> Result<Self> {
-        let settings = Self::settings(Some("production"))?;
+        // Where `ENV` asks for production too, it also says which namespace is meant, as it does for `from_env`.
+        let settings = match Self::settings(None) {
+            Ok(settings) if settings.profile.value == config::Profile::Production => settings,
+            _ => Self::settings(Some("production"))?,
+        };
         let namespace = namespace.unwrap_or_else(|| settings.namespace.value.clone());
         Builder::from_settings(&settings)?.build(namespace)
     }
