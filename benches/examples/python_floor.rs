@@ -38,8 +38,9 @@ impl Floor {
         let mut next = |what: &str| arguments.next().ok_or_else(|| Error::invalid(what, "a path", "nothing"));
         let (records, queries, directory) = (next("records")?, next("queries")?, next("directory")?);
         let lines = |path: &str| {
-            fs::read_to_string(path)
-                .map_err(|error| Error::new(ErrorKind::Unavailable, format!("{path} cannot be read")).with_source(error))
+            fs::read_to_string(path).map_err(|error| {
+                Error::new(ErrorKind::Unavailable, format!("{path} cannot be read")).with_source(error)
+            })
         };
         let record = |line: &str| wire::new_record_from_object(&wire::json::parse_object(line)?);
         Ok(Self {

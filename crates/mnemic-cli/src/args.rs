@@ -9,7 +9,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::{
     commands::{
         add, audit, backup, bench, completions, config, consolidate, context, demo, dev, doctor, eval, export, forget,
-        get, health, help, history, import, init, list, log, namespaces, restore, search, slots, stats, thread,
+        get, health, help, history, import, init, list, log, migrate, namespaces, restore, search, slots, stats,
+        thread,
     },
     exit::EXIT_CODES,
     output::{Format, When},
@@ -49,6 +50,9 @@ pub(crate) struct Globals {
     /// static (built in), none (words only), voyage, gemini, openai or tei [env: MNEMIC_EMBEDDER]
     #[arg(long, global = true, value_name = "EMBEDDER")]
     pub(crate) embedder: Option<String>,
+    /// Read this file of variables in place of .env
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     /// Answer with one JSON envelope
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -137,6 +141,9 @@ pub(crate) enum Command {
     Bench(bench::Args),
     /// Copy the memory while it is in use
     Backup(backup::Args),
+    /// Move the memory to another backend, exactly and verified
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Bring a backup back into an empty directory
     Restore(restore::Args),
     /// List namespaces

@@ -92,6 +92,7 @@ fn settings(globals: &Globals) -> Result<Settings> {
         namespace: globals.namespace.clone(),
         embedder: globals.embedder.clone(),
         log: None,
+        env_file: globals.env_file.clone(),
     };
     let working_directory = env::current_dir().unwrap_or_else(|_gone| PathBuf::from("."));
     let inputs =

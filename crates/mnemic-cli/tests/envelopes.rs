@@ -16,7 +16,7 @@ use serde_json::Value;
 use support::{Home, finished};
 
 /// Every command, as it can be run after [`furnished`].
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 31] = [
     &["init"],
     &["add", "a statement"],
     &["search", "statement"],
@@ -41,6 +41,9 @@ const COMMANDS: [&[&str]; 28] = [
     &["audit", "verify"],
     &["audit", "checkpoint"],
     &["backup", "copy"],
+    &["migrate", "plan", "--to", "moved"],
+    &["migrate", "run", "--to", "moved"],
+    &["migrate", "verify", "--to", "moved"],
     &["namespaces"],
     &["config", "show"],
     &["dev", "stand-in", "--list"],
@@ -64,7 +67,8 @@ fn furnished() -> Home {
 }
 
 fn name(args: &[&str]) -> String {
-    let two = ["thread", "slots", "audit", "config", "dev"].contains(&args[0]) || args.starts_with(&["log", "add"]);
+    let two = ["thread", "slots", "audit", "config", "dev", "migrate"].contains(&args[0])
+        || args.starts_with(&["log", "add"]);
     args[..if two { 2 } else { 1 }].join(" ")
 }
 

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use mnemic_core::{
     Batch, ChainedEvent, Change, ChangeSeq, Embedding, EmbeddingModel, EraseReceipt, Erasure, Error, ErrorKind, Filter,
-    Namespace, OutboxId, OutboxItem, Page, PageRequest, Receipt, RecordId, Result, Retry, Revision, StoredRecord,
-    ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    Namespace, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Retry, Revision,
+    StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{
         Embedder, EventRange, Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Ledger,
         LedgerReport, NamespaceReport, Purpose, Read, Reranker, SlotsRevision,
@@ -230,6 +230,10 @@ impl<T: Ledger + ?Sized> Ledger for Faulty<T> {
 
     async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>> {
         pass!(self.namespaces(page))
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        pass!(self.repeat(namespace, commits))
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

@@ -44,7 +44,7 @@ impl LedgerHarness for Harness {
 }
 
 /// The clause that each breach is of.
-const BREACHES: [(&str, Breach); 29] = [
+const BREACHES: [(&str, Breach); 31] = [
     ("L1", Breach::RoundsEmbeddings),
     ("L1", Breach::AcknowledgesWithoutStoring),
     ("L2", Breach::CreatesAnewOnReplace),
@@ -74,6 +74,8 @@ const BREACHES: [(&str, Breach); 29] = [
     ("L24", Breach::ListsNamespacesBackwards),
     ("L25", Breach::ForgetsOnClose),
     ("L26", Breach::LosesRacingWrites),
+    ("L27", Breach::RepeatsWithoutHistory),
+    ("L28", Breach::RepeatsAgain),
 ];
 
 #[test]

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod ids;
 pub mod limits;
 mod page;
+mod past;
 pub mod policy;
 pub mod ports;
 mod record;
@@ -28,6 +29,7 @@ pub use event::{AuditEvent, ChainedEvent, Digest, Salt, Sequence, ThreadSummary}
 pub use filter::{Comparison, Field, Filter, Operand};
 pub use ids::{EventId, Namespace, RecordId, ThreadId, UserId};
 pub use page::{Cursor, Order, Page, PageRequest};
+pub use past::{PastChange, PastCommit, PastWrite, Removed};
 pub use record::{MemoryRecord, Provenance, Ratio, RecordKind, StoredRecord, Version};
 pub use retrieval::{Explanation, Hit, Leg, LegScore, PriorFactor};
 pub use slots::{Precondition, SlotMode, SlotWrite, Slots, VersionedSlots};

@@ -6,6 +6,7 @@
 mod feed_form;
 pub mod in_memory;
 pub mod postgres;
+mod repeating;
 mod rules;
 pub mod sqlite;
 mod stored;

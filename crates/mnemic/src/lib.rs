@@ -14,9 +14,9 @@ pub use builder::{Builder, LegWeights, Policies, restore};
 pub use draft::{NewEvent, NewRecord};
 pub use manager::{
     AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, Dedupe, ForgetReceipt, Forgotten,
-    Health, HealthDetail, LegOutcome, LegReport, MemoryManager, Mode, Query, RecordOutcome, Retrieval, Rollback,
-    Selector, SetSlots, Shown, Stats, Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent,
-    WrittenRecord,
+    Health, HealthDetail, LegOutcome, LegReport, MemoryManager, MigrationPlan, MigrationReport, Mode, Query,
+    RecordOutcome, Retrieval, Rollback, Selector, SetSlots, Shown, Stats, Trial, Undone, VerifyReport, WriteOptions,
+    WriteReport, WrittenEvent, WrittenRecord,
 };
 pub use mnemic_core::{
     AppendOutcome, Appended, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison, Cursor, Digest,
@@ -26,3 +26,4 @@ pub use mnemic_core::{
     SlotMode, SlotWrite, Slots, StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Value, Version,
     VersionedSlots, filter, ids, limits, policy, ports, suggest, value,
 };
+pub use mnemic_migration::{Comparison as MemoryComparison, Followed};

@@ -83,9 +83,17 @@ const HOUSE: &[Room] = &[
         tests_use: &[],
         never_reaches: &["rusqlite", "reqwest", "tokio-postgres", "clap", "axum", "pyo3", "rmcp"],
     },
+    // Ports on both sides, and nothing of what is behind them.
+    Room {
+        name: "mnemic-migration",
+        uses: CORE,
+        tests_use: ADAPTERS,
+        never_reaches: &["rusqlite", "reqwest", "tokio-postgres", "clap", "axum", "pyo3", "rmcp"],
+    },
+    // It reads one ledger's past to have another repeat it.
     Room {
         name: SUITE,
-        uses: CORE,
+        uses: &["mnemic-core", "mnemic-migration"],
         tests_use: ADAPTERS,
         never_reaches: &["rusqlite", "reqwest", "axum", "pyo3", "rmcp"],
     },
@@ -99,6 +107,7 @@ const HOUSE: &[Room] = &[
             // Configuration holds addresses to the transport's rules.
             "mnemic-http",
             "mnemic-layers",
+            "mnemic-migration",
             "mnemic-postgres",
             "mnemic-spool",
         ],

@@ -24,7 +24,7 @@ use mnemic::{
 };
 use mnemic_conformance::faulty::{Fault, Faulty};
 use mnemic_core::{
-    Batch, ChainedEvent, Change, EraseReceipt, Erasure, OutboxId, OutboxItem, Receipt, RecordId, Revision,
+    Batch, ChainedEvent, Change, EraseReceipt, Erasure, OutboxId, OutboxItem, PastCommit, Receipt, RecordId, Revision,
     StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
@@ -476,6 +476,11 @@ impl Ledger for OneDown {
 
     async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>> {
         self.inner.namespaces(page).await
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        self.up(namespace)?;
+        self.inner.repeat(namespace, commits).await
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

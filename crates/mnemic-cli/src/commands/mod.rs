@@ -22,6 +22,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod log;
+pub(crate) mod migrate;
 pub(crate) mod namespaces;
 pub(crate) mod restore;
 pub(crate) mod search;
@@ -61,6 +62,7 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
         Command::Eval(args) => eval::run(ctx, args).await,
         Command::Bench(args) => bench::run(ctx, args).await,
         Command::Backup(args) => backup::run(ctx, args).await,
+        Command::Migrate(command) => migrate::run(ctx, command).await,
         Command::Restore(args) => restore::run(ctx, args).await,
         Command::Namespaces(args) => namespaces::run(ctx, args).await,
         Command::Config(command) => config::run(ctx, command).await,
@@ -106,6 +108,7 @@ impl Command {
             Self::Eval(_) => "eval",
             Self::Bench(_) => "bench",
             Self::Backup(_) => "backup",
+            Self::Migrate(command) => command.name(),
             Self::Restore(_) => "restore",
             Self::Namespaces(_) => "namespaces",
             Self::Config(command) => command.name(),

@@ -8,6 +8,7 @@ mod model;
 mod past;
 mod records;
 mod repeat;
+mod repeat_past;
 mod room;
 mod scans;
 mod slots;
@@ -142,6 +143,11 @@ pub const LEDGER_CASES: &[LedgerCase] = cases![
     "L26" => whole::l26_many_tasks_writing_at_once_lose_nothing,
     "L26" => whole::l26_a_record_written_by_all_holds_one_write_whole,
     "L26" => model::l26_any_history_leaves_what_the_model_says,
+    "L27" => model::l27_a_copy_that_follows_any_history_reads_as_its_source,
+    "L27" => repeat_past::l27_single_revisions_that_an_erasure_takes_go_from_the_copy_too,
+    "L28" => repeat_past::l28_the_same_commits_again_change_nothing,
+    "L28" => repeat_past::l28_commits_that_do_not_continue_change_nothing,
+    "L28" => repeat_past::l28_an_event_that_does_not_verify_is_refused,
 ];
 
 /// Runs every case as a test of this process.

@@ -8,8 +8,9 @@ use std::sync::{
 use async_trait::async_trait;
 use mnemic_core::{
     Batch, ChainedEvent, Change, ChangeSeq, Embedding, EraseReceipt, EraseTarget, Erasure, ErrorKind, Field, Filter,
-    MemoryRecord, Namespace, Order, OutboxId, OutboxItem, Page, PageRequest, Precondition, Receipt, RecordDelete,
-    RecordId, RecordWrite, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    MemoryRecord, Namespace, Order, OutboxId, OutboxItem, Page, PageRequest, PastChange, PastCommit, Precondition,
+    Receipt, RecordDelete, RecordId, RecordWrite, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp,
+    VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_ledgers::InMemoryLedger;
@@ -46,6 +47,8 @@ pub(crate) enum Breach {
     ListsNamespacesBackwards,
     ForgetsOnClose,
     LosesRacingWrites,
+    RepeatsWithoutHistory,
+    RepeatsAgain,
 }
 
 #[derive(Debug)]
@@ -282,6 +285,27 @@ impl Ledger for Mutant {
             page.order = Order::Newest;
         }
         self.inner.namespaces(&page).await
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        let ns = &self.place(namespace);
+        let mut commits = commits.to_vec();
+        if self.is(Breach::RepeatsWithoutHistory) {
+            for write in commits.iter_mut().flat_map(|commit| &mut commit.changes) {
+                if let PastChange::Written(write) = write
+                    && write.embedding.is_none()
+                {
+                    write.record = None;
+                }
+            }
+        }
+        if self.is(Breach::RepeatsAgain) {
+            let head = self.inner.head(ns).await?.0;
+            for (i, commit) in (head + 1..).zip(&mut commits) {
+                commit.first = ChangeSeq(i);
+            }
+        }
+        self.inner.repeat(ns, &commits).await
     }
 
     async fn erase(&self, namespace: &Namespace, mut erasure: Erasure) -> Result<EraseReceipt> {

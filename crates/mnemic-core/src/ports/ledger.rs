@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::{
     Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, EventId, Filter, Namespace,
-    OutboxId, OutboxItem, Page, PageRequest, Receipt, RecordId, Result, Revision, Sequence, Slots, StoredRecord,
-    ThreadId, ThreadSummary, Timestamp, UserId, Version, VersionedSlots,
+    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Sequence, Slots,
+    StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Version, VersionedSlots,
 };
 
 /// Whether a reader needs embeddings.
@@ -131,6 +131,8 @@ pub struct LedgerReport {
 /// - `[L24]` *`namespaces` lists each namespace that holds anything, ordered by name.*
 /// - `[L25]` *What was acknowledged survives closing and reopening.* (Where the ledger is durable.)
 /// - `[L26]` *Many tasks writing at once lose nothing, and a record written by all of them holds one of their writes whole.*
+/// - `[L27]` *A namespace that repeats another's commits answers every read as that one does: records, embeddings, history, as of any instant, chain, slots, feed, outbox.*
+/// - `[L28]` *Repeating the same commits again changes nothing; commits that do not continue what is there are a `Conflict` and change nothing.*
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync + 'static {
     /// Commits a batch. When this returns, the batch is durable to the ledger's declared degree.
@@ -182,6 +184,10 @@ pub trait Ledger: Debug + Send + Sync + 'static {
 
     /// Lists namespaces.
     async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>>;
+
+    /// Repeats what another ledger committed, so that this namespace becomes the same memory at the same position: every read
+    /// answers alike. Commits that were repeated before are passed over. Answers the position that is reached.
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq>;
 
     /// Removes so that nothing readable stays.
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt>;

@@ -4,7 +4,8 @@
 use async_trait::async_trait;
 use mnemic_core::{
     Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem, Page,
-    PageRequest, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    PageRequest, PastCommit, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp,
+    VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 
@@ -85,6 +86,10 @@ impl<P: Ledger + ?Sized> Ledger for Guarded<P> {
 
     async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>> {
         guard!(self, "ledger", Read, namespaces(page))
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        guard!(self, "ledger", Bulk, repeat(namespace, commits))
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

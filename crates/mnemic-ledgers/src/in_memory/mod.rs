@@ -6,6 +6,7 @@ mod erase;
 mod events;
 mod feed;
 mod records;
+mod repeat;
 mod slots;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 use async_trait::async_trait;
 use mnemic_core::{
     Batch, ChainedEvent, Change, ChangeSeq, Digest, EraseReceipt, Erasure, EventId, Filter, Namespace, OutboxId,
-    OutboxItem, Page, PageRequest, Receipt, RecordId, Result, Revision, Sequence, StoredRecord, ThreadId,
+    OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Sequence, StoredRecord, ThreadId,
     ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
@@ -163,6 +164,10 @@ impl Ledger for InMemoryLedger {
         let namespaces = self.lock();
         let held = namespaces.iter().filter(|(_, memory)| !memory.feed.is_empty());
         rules::walk(held.map(|(name, _)| (name.clone(), name.clone())), after, page)
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        self.write(namespace, |memory| memory.repeat(commits))
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

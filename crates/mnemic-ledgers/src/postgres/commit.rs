@@ -324,7 +324,7 @@ impl Group {
     }
 
     /// Moves what a record is now into its history, and voids its outstanding work.
-    fn supersede(&mut self, id: &RecordId) {
+    pub(super) fn supersede(&mut self, id: &RecordId) {
         let Some(line) = self.known.lines.get(id) else { return };
         let ordinal = line.ordinal as i64;
         self.writes.outbox.retain(|_, waiting| waiting.ordinal != ordinal);
@@ -341,7 +341,7 @@ impl Group {
     }
 
     /// The number of a model, a new one if it has none.
-    fn model_no(&mut self, model: &EmbeddingModel) -> i32 {
+    pub(super) fn model_no(&mut self, model: &EmbeddingModel) -> i32 {
         if let Some((no, _)) = self.known.models.iter().find(|(_, known)| known == model) {
             return *no;
         }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mnemic_core::{
-    AuditEvent, Batch, Digest, EmbeddingModel, EventId, Namespace, Receipt, RecordId, Result, Sequence, Slots,
-    ThreadId, UserId, Version,
+    AuditEvent, Batch, Digest, EmbeddingModel, EventId, Namespace, PastChange, PastCommit, Receipt, RecordId, Result,
+    Sequence, Slots, ThreadId, UserId, Version,
 };
 use mnemic_postgres::{Access, Answer, Pool, Query, Transaction, Type};
 
@@ -107,6 +107,28 @@ impl<'b> Needs<'b> {
         self.events.extend(batch.events.iter().map(|event| event.event_id.as_str()));
         self.slots.extend(batch.slots.iter().map(|write| write.thread_id.as_str()));
         self.models |= !batch.embeddings.is_empty() || batch.writes.iter().any(|write| write.embedding.is_some());
+    }
+
+    /// Asks for what repeating commits needs. That their events are new is told by the chain.
+    pub(super) fn add_past(&mut self, commits: &'b [PastCommit]) {
+        for change in commits.iter().flat_map(|commit| &commit.changes) {
+            match change {
+                PastChange::Written(write) => {
+                    self.lines.insert(write.id.as_str());
+                    self.models |= write.embedding.is_some();
+                }
+                PastChange::Embedded { id, embedding, .. } => {
+                    self.lines.insert(id.as_str());
+                    self.models |= embedding.is_some();
+                }
+                PastChange::Deleted { id, .. } => drop(self.lines.insert(id.as_str())),
+                PastChange::Slots { thread_id, .. } => drop(self.slots.insert(thread_id.as_str())),
+                PastChange::Appended(_)
+                | PastChange::EventErased(_)
+                | PastChange::SlotsErased(_)
+                | PastChange::Erased(_) => {}
+            }
+        }
     }
 
     /// Whether the models of the namespace are asked for.

@@ -12,6 +12,7 @@ mod filter;
 mod guess;
 mod known;
 mod records;
+mod repeat;
 mod rows;
 mod save;
 mod slots;
@@ -22,7 +23,8 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use mnemic_core::{
     Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem, Page,
-    PageRequest, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    PageRequest, PastCommit, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp,
+    VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_postgres::{Pool, PostgresConfig};
@@ -133,6 +135,10 @@ impl Ledger for PostgresLedger {
         let after: Option<Namespace> = rules::cursor(page)?;
         let names = self.pool.namespaces(after.as_ref(), page.order, page.limit() + 1).await?;
         rules::page(names.into_iter().map(|name| Ok((name.clone(), name))), page)
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        repeat::repeat(&self.pool, namespace, commits).await
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

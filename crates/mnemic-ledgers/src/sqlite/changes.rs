@@ -3,7 +3,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use mnemic_core::{AuditEvent, Digest, Embedding, EmbeddingModel, Error, Salt, Sequence, Timestamp, policy::audit};
+use mnemic_core::{
+    AuditEvent, ChainedEvent, Digest, Embedding, EmbeddingModel, Error, Salt, Sequence, Timestamp, policy::audit,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
@@ -161,32 +163,54 @@ impl<'c> Changes<'c> {
 
     /// Appends an event to the chain and to the feed.
     pub(super) fn append(&mut self, event: &AuditEvent, salt: &Salt, at: Timestamp) -> Outcome<Sequence> {
-        let (last, previous) = match self.tail {
+        let (last, previous) = self.tail()?;
+        let sequence = Sequence(last.0 + 1);
+        let commitment = audit::commitment(salt, event);
+        let hash = audit::link(&previous, sequence, at, &commitment);
+        let entry = ChainedEvent {
+            sequence,
+            recorded_at: at,
+            event: Some(event.clone()),
+            salt: Some(*salt),
+            commitment,
+            previous,
+            hash,
+        };
+        self.append_entry(&entry)?;
+        Ok(sequence)
+    }
+
+    /// Where the chain ends.
+    pub(super) fn tail(&self) -> Outcome<(Sequence, Digest)> {
+        let (last, hash) = match self.tail {
             Some(tail) => tail,
             None => tail(self.connection, self.directory)?,
         };
-        let sequence = Sequence(last + 1);
-        let commitment = audit::commitment(salt, event);
-        let hash = audit::link(&previous, sequence, at, &commitment);
+        Ok((Sequence(last), hash))
+    }
+
+    /// Adds an entry that continues the chain to it and to the feed.
+    pub(super) fn append_entry(&mut self, entry: &ChainedEvent) -> Outcome<()> {
+        let event = entry.event.as_ref();
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO events(sequence, recorded_at, event_id, thread, user, body, salt, commitment, previous, hash)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         insert.execute(params![
-            sequence.0,
-            at.as_micros(),
-            event.event_id.as_str(),
-            event.thread_id.as_str(),
-            event.user_id.as_ref().map(mnemic_core::UserId::as_str),
-            stored::pack_event(event)?,
-            salt.0,
-            commitment.0,
-            previous.0,
-            hash.0
+            entry.sequence.0,
+            entry.recorded_at.as_micros(),
+            event.map(|event| event.event_id.as_str()),
+            event.map(|event| event.thread_id.as_str()),
+            event.and_then(|event| event.user_id.as_ref()).map(mnemic_core::UserId::as_str),
+            event.map(stored::pack_event).transpose()?,
+            entry.salt.map(|salt| salt.0),
+            entry.commitment.0,
+            entry.previous.0,
+            entry.hash.0
         ])?;
-        self.tail = Some((sequence.0, hash));
-        self.publish(Kind::Appended, sequence.0, 0);
-        Ok(sequence)
+        self.tail = Some((entry.sequence.0, entry.hash));
+        self.publish(Kind::Appended, entry.sequence.0, 0);
+        Ok(())
     }
 }
 

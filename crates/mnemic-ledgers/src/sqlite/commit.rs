@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// What the database knows of an id that was written before.
-struct Line {
-    ordinal: i64,
-    version: u64,
+pub(super) struct Line {
+    pub(super) ordinal: i64,
+    pub(super) version: u64,
     created_at: i64,
     /// Whether it is in memory, and not only in history.
     live: bool,
@@ -72,7 +72,7 @@ impl Changes<'_> {
         Ok(receipt)
     }
 
-    fn line(&self, id: &RecordId) -> Outcome<Option<Line>> {
+    pub(super) fn line(&self, id: &RecordId) -> Outcome<Option<Line>> {
         let sql = "SELECT ordinal, version, created_at, body IS NOT NULL FROM records WHERE id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let line = statement.query_row([id.as_str()], |row| {
@@ -124,7 +124,7 @@ impl Changes<'_> {
     }
 
     /// Moves what a record is now into its history, and drops its outstanding work.
-    fn supersede(&self, ordinal: i64) -> Outcome<()> {
+    pub(super) fn supersede(&self, ordinal: i64) -> Outcome<()> {
         let sql = "INSERT INTO revisions(seq, ordinal, version, created_at, user, body)
              SELECT seq, ordinal, version, created_at, CASE WHEN body IS NULL THEN NULL ELSE user END, body
              FROM records WHERE ordinal = ?1";
@@ -194,7 +194,7 @@ impl Changes<'_> {
         Ok(version)
     }
 
-    fn current_slots(&self, thread: &str) -> Outcome<(Option<i64>, Version, Slots)> {
+    pub(super) fn current_slots(&self, thread: &str) -> Outcome<(Option<i64>, Version, Slots)> {
         let sql = "SELECT slot_threads.ordinal, version, body FROM slot_threads
              JOIN slot_revisions USING (ordinal) WHERE thread = ?1 ORDER BY seq DESC LIMIT 1";
         let mut statement = self.connection.prepare_cached(sql)?;

@@ -49,9 +49,7 @@ impl Changes<'_> {
             self.run("DELETE FROM revisions WHERE seq = ?1", *seq)?;
         }
         for (ordinal, id) in reach.records {
-            receipt.revisions += 1 + self.run("DELETE FROM revisions WHERE ordinal = ?1", ordinal)?;
-            self.run("DELETE FROM outbox WHERE ordinal = ?1", ordinal)?;
-            self.run("DELETE FROM records WHERE ordinal = ?1", ordinal)?;
+            receipt.revisions += self.drop_record(ordinal)?;
             self.publish(Kind::Erased, ordinal as u64, 0);
             let sql = if names_records {
                 "INSERT INTO erased_names(ordinal, id) VALUES (?1, ?2)"
@@ -63,10 +61,7 @@ impl Changes<'_> {
             receipt.records.push(id);
         }
         for sequence in reach.events {
-            let sql = "UPDATE events SET event_id = NULL, thread = NULL, user = NULL, body = NULL, salt = NULL
-                 WHERE sequence = ?1";
-            receipt.events += self.connection.prepare_cached(sql)?.execute([sequence])? as u64;
-            self.publish(Kind::EventErased, sequence, 0);
+            receipt.events += self.drop_event(sequence)?;
         }
         for thread in reach.threads {
             receipt.threads += u64::from(self.erase_slots(&thread)?);
@@ -75,25 +70,51 @@ impl Changes<'_> {
             receipt.sequence = self.append_once(&erasure.event, &salt, erasure.at)?.sequence;
         }
         self.end_commit(erasure.at)?;
-        self.connection.execute_batch("INSERT OR IGNORE INTO upkeep VALUES ('vectors'), ('pages'), ('log')")?;
+        self.owe_cleaning()?;
         Ok(receipt)
     }
 
-    fn run(&self, sql: &str, number: i64) -> Outcome<u64> {
+    /// Writes down that bytes are to be overwritten.
+    pub(super) fn owe_cleaning(&self) -> Outcome<()> {
+        Ok(self.connection.execute_batch("INSERT OR IGNORE INTO upkeep VALUES ('vectors'), ('pages'), ('log')")?)
+    }
+
+    /// Removes a record with its history and tells how many revisions went.
+    pub(super) fn drop_record(&self, ordinal: i64) -> Outcome<u64> {
+        let superseded = self.run("DELETE FROM revisions WHERE ordinal = ?1", ordinal)?;
+        self.run("DELETE FROM outbox WHERE ordinal = ?1", ordinal)?;
+        self.run("DELETE FROM records WHERE ordinal = ?1", ordinal)?;
+        Ok(superseded + 1)
+    }
+
+    /// Reduces an event to its commitment and tells the feed of it.
+    pub(super) fn drop_event(&mut self, sequence: u64) -> Outcome<u64> {
+        let sql = "UPDATE events SET event_id = NULL, thread = NULL, user = NULL, body = NULL, salt = NULL
+             WHERE sequence = ?1";
+        let dropped = self.connection.prepare_cached(sql)?.execute([sequence])? as u64;
+        self.publish(Kind::EventErased, sequence, 0);
+        Ok(dropped)
+    }
+
+    /// Removes a thread's slots and tells its ordinal and last version.
+    pub(super) fn drop_slots(&self, thread: &str) -> Outcome<Option<(i64, u64)>> {
+        let sql = "SELECT ordinal, max(version) FROM slot_threads JOIN slot_revisions USING (ordinal)
+             WHERE thread = ?1 GROUP BY ordinal";
+        let mut find = self.connection.prepare_cached(sql)?;
+        let found: Option<(i64, u64)> = find.query_row([thread], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some((ordinal, _)) = found {
+            self.run("DELETE FROM slot_revisions WHERE ordinal = ?1", ordinal)?;
+            self.run("DELETE FROM slot_threads WHERE ordinal = ?1", ordinal)?;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn run(&self, sql: &str, number: i64) -> Outcome<u64> {
         Ok(self.connection.prepare_cached(sql)?.execute([number])? as u64)
     }
 
     fn erase_slots(&mut self, thread: &str) -> Outcome<bool> {
-        let sql = "SELECT ordinal, max(version) FROM slot_threads JOIN slot_revisions USING (ordinal)
-             WHERE thread = ?1 GROUP BY ordinal";
-        let found: Option<(i64, u64)> = self
-            .connection
-            .prepare_cached(sql)?
-            .query_row([thread], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((ordinal, version)) = found else { return Ok(false) };
-        self.run("DELETE FROM slot_revisions WHERE ordinal = ?1", ordinal)?;
-        self.run("DELETE FROM slot_threads WHERE ordinal = ?1", ordinal)?;
+        let Some((ordinal, version)) = self.drop_slots(thread)? else { return Ok(false) };
         self.publish(Kind::Slots, ordinal as u64, version);
         Ok(true)
     }

@@ -11,6 +11,7 @@ mod events;
 mod feed;
 mod namespace;
 mod records;
+mod repeat;
 mod schema;
 mod slots;
 mod snapshot;
@@ -30,7 +31,7 @@ use async_trait::async_trait;
 use lru::LruCache;
 use mnemic_core::{
     Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, Filter, Namespace, Order,
-    OutboxId, OutboxItem, Page, PageRequest, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId,
+    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId,
     ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
@@ -260,6 +261,10 @@ impl Ledger for SqliteLedger {
             }
         }
         rules::page(held.into_iter(), page)
+    }
+
+    async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
+        self.namespace(namespace).write(|reply| Job::Repeat(commits.to_vec(), reply)).await
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use mnemic_core::{Batch, EraseReceipt, Erasure, Error, ErrorKind, OutboxId, Receipt, Result, Retry};
+use mnemic_core::{
+    Batch, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, OutboxId, PastCommit, Receipt, Result, Retry,
+};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -39,6 +41,7 @@ pub(super) enum Job {
     Commit(Box<Batch>, Reply<Receipt>),
     Settle(Vec<OutboxId>, Reply<()>),
     Erase(Box<Erasure>, Reply<EraseReceipt>),
+    Repeat(Vec<PastCommit>, Reply<ChangeSeq>),
 }
 
 impl Job {
@@ -48,6 +51,7 @@ impl Job {
             Self::Commit(batch, _) => 1 + batch.writes.len() + batch.embeddings.len() + batch.events.len(),
             Self::Settle(ids, _) => 1 + ids.len(),
             Self::Erase(..) => 1,
+            Self::Repeat(commits, _) => 1 + commits.iter().map(|commit| commit.changes.len()).sum::<usize>(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Job {
             Self::Commit(_, reply) => Answer::Commit(reply, Err(error)),
             Self::Settle(_, reply) => Answer::Settle(reply, Err(error)),
             Self::Erase(_, reply) => Answer::Erase(reply, Err(error)),
+            Self::Repeat(_, reply) => Answer::Repeat(reply, Err(error)),
         }
     }
 }
@@ -65,6 +70,7 @@ enum Answer {
     Commit(Reply<Receipt>, Result<Receipt>),
     Settle(Reply<()>, Result<()>),
     Erase(Reply<EraseReceipt>, Result<EraseReceipt>),
+    Repeat(Reply<ChangeSeq>, Result<ChangeSeq>),
 }
 
 impl Answer {
@@ -74,6 +80,7 @@ impl Answer {
             Self::Commit(reply, result) => reply.send(result).map_err(drop),
             Self::Settle(reply, result) => reply.send(result).map_err(drop),
             Self::Erase(reply, result) => reply.send(result).map_err(drop),
+            Self::Repeat(reply, result) => reply.send(result).map_err(drop),
         };
     }
 
@@ -83,6 +90,7 @@ impl Answer {
             Self::Commit(reply, Ok(_)) => Self::Commit(reply, Err(copy(error))),
             Self::Settle(reply, Ok(())) => Self::Settle(reply, Err(copy(error))),
             Self::Erase(reply, Ok(_)) => Self::Erase(reply, Err(copy(error))),
+            Self::Repeat(reply, Ok(_)) => Self::Repeat(reply, Err(copy(error))),
             refused => refused,
         }
     }
@@ -184,6 +192,10 @@ impl Worker {
                 self.files.clear();
             }
         }
+        if answers.iter().any(|answer| matches!(answer, Answer::Repeat(_, Ok(_)))) {
+            // What cannot be read now is read at the next opening.
+            self.owes = self.connection.as_ref().is_some_and(|connection| erase::owes(connection).unwrap_or(true));
+        }
         let erased = answers.iter().any(|answer| matches!(answer, Answer::Erase(_, Ok(_))));
         let residue = if erased { self.clean(CLEAN_WAIT) } else { Vec::new() };
         for mut answer in answers {
@@ -282,6 +294,10 @@ impl Group<'_> {
             Job::Erase(erasure, reply) => {
                 let result = self.isolated(changes, |changes| changes.erase(&erasure));
                 self.answer(result, answers, |result| Answer::Erase(reply, result))
+            }
+            Job::Repeat(commits, reply) => {
+                let result = self.isolated(changes, |changes| changes.repeat(&commits));
+                self.answer(result, answers, |result| Answer::Repeat(reply, result))
             }
         }
     }

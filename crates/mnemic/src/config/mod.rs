@@ -114,6 +114,8 @@ pub struct Flags {
     pub embedder: Option<String>,
     /// `--log`
     pub log: Option<String>,
+    /// `--env-file`: read in place of `.env`; it must be there.
+    pub env_file: Option<PathBuf>,
 }
 
 /// The world as [`load`] sees it.

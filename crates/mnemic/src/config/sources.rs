@@ -101,7 +101,11 @@ impl Sources {
         let config_home = absolute("XDG_CONFIG_HOME").or_else(|| under_home(".config"));
         let data_home = absolute("XDG_DATA_HOME").or_else(|| under_home(".local/share"));
 
-        let env_path = here.join(".env");
+        let named = inputs.flags.env_file.as_ref();
+        let env_path = named.map_or_else(|| here.join(".env"), |path| here.join(path));
+        if named.is_some() && !env_path.is_file() {
+            faults.push("--env-file", format!("expected a file of variables, found none at {}", env_path.display()));
+        }
         let variables = env_file::read(&env_path, faults);
         let env_file = layer(
             &|name| variables.get(name).map(OsString::from),

@@ -3,6 +3,7 @@
 
 mod compare;
 mod ops;
+mod same;
 mod state;
 
 use mnemic_core::{ChangeSeq, EraseTarget, Erasure};
@@ -14,7 +15,7 @@ use self::{
     state::State,
 };
 use super::{Durability, LedgerHarness, room::Room};
-use crate::fixtures::{erasure_event, instant, user};
+use crate::fixtures::{erasure_event, instant, namespace, user};
 
 /// How many histories to try.
 const CASES: &str = "MNEMIC_MODEL_CASES";
@@ -29,6 +30,11 @@ fn from_env(name: &str, default: u64) -> u64 {
 }
 
 pub(super) async fn l26_any_history_leaves_what_the_model_says(h: &dyn LedgerHarness) {
+    any_history(&async |history: &[Op]| play(h, history).await);
+}
+
+/// Runs a property on many histories and shrinks one that breaks it.
+fn any_history(property: &impl AsyncFn(&[Op])) {
     let cases = u32::try_from(from_env(CASES, 64)).unwrap();
     let seed = from_env(SEED, 0x6d6e_656d).to_le_bytes().repeat(4);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
@@ -37,7 +43,7 @@ pub(super) async fn l26_any_history_leaves_what_the_model_says(h: &dyn LedgerHar
     let outcome = block_in_place(|| {
         runner.run(&histories(14), |history| {
             // A panic inside is caught by the runner, which then shrinks the history.
-            handle.block_on(play(h, &history));
+            handle.block_on(property(&history));
             Ok(())
         })
     });
@@ -48,31 +54,64 @@ pub(super) async fn l26_any_history_leaves_what_the_model_says(h: &dyn LedgerHar
     }
 }
 
+pub(super) async fn l27_a_copy_that_follows_any_history_reads_as_its_source(h: &dyn LedgerHarness) {
+    any_history(&async |history: &[Op]| {
+        let room = Room::new(h).await;
+        let (copy, mut state, mut now) = (namespace(), State::default(), 100);
+        for op in history {
+            if !matches!(op, Op::Reopen) {
+                step(&room, op, &mut state, &mut now).await;
+                state.task_ids = tasks(&room).await;
+            }
+            same::follow(&room, &copy).await;
+            same::everything(&room, &copy, &state).await;
+        }
+        let anew = namespace();
+        same::follow(&room, &anew).await;
+        same::everything(&room, &anew, &state).await;
+    });
+}
+
+async fn tasks(
+    room: &Room,
+) -> Vec<(mnemic_core::OutboxId, mnemic_core::RecordId, mnemic_core::Version, mnemic_core::Task)> {
+    let items = room.ledger().outbox(&room.ns, mnemic_core::limits::BATCH).await.unwrap();
+    items.into_iter().map(|item| (item.id, item.record_id, item.version, item.task)).collect()
+}
+
 /// Plays a history on a ledger and on the model, and compares them after each step.
 async fn play(h: &dyn LedgerHarness, history: &[Op]) {
     let mut room = Room::new(h).await;
     let (mut state, mut now, mut feed_from) = (State::default(), 100, ChangeSeq(0));
     for op in history {
         match op {
-            Op::Commit { parts, key, step } => {
-                now += i64::from(*step);
-                let batch = ops::batch(parts, *key, instant(now), &state);
-                let expected = state.commit(&batch);
-                compare::answers(&room.ledger().commit(&room.ns, batch).await, &expected);
-            }
-            Op::SettleOldest { count } => {
-                let ids: Vec<_> = state.task_ids.iter().take(usize::from(*count)).map(|(id, ..)| *id).collect();
-                state.settle(&ids);
-                room.ledger().settle(&room.ns, &ids).await.unwrap();
-            }
-            Op::EraseRecords { .. } | Op::EraseSubject { .. } => {
-                erase(&room, op, &mut state, &mut now).await;
-                feed_from = room.ledger().head(&room.ns).await.unwrap();
-            }
             Op::Reopen if h.durability() == Durability::Durable => room = room.reopened(h).await,
             Op::Reopen => {}
+            _ => step(&room, op, &mut state, &mut now).await,
+        }
+        if matches!(op, Op::EraseRecords { .. } | Op::EraseSubject { .. }) {
+            feed_from = room.ledger().head(&room.ns).await.unwrap();
         }
         compare::everything(&room, &mut state, feed_from).await;
+    }
+}
+
+/// Takes one step on a ledger and on the model.
+async fn step(room: &Room, op: &Op, state: &mut State, now: &mut i64) {
+    match op {
+        Op::Commit { parts, key, step } => {
+            *now += i64::from(*step);
+            let batch = ops::batch(parts, *key, instant(*now), state);
+            let expected = state.commit(&batch);
+            compare::answers(&room.ledger().commit(&room.ns, batch).await, &expected);
+        }
+        Op::SettleOldest { count } => {
+            let ids: Vec<_> = state.task_ids.iter().take(usize::from(*count)).map(|(id, ..)| *id).collect();
+            state.settle(&ids);
+            room.ledger().settle(&room.ns, &ids).await.unwrap();
+        }
+        Op::EraseRecords { .. } | Op::EraseSubject { .. } => erase(room, op, state, now).await,
+        Op::Reopen => {}
     }
 }
 

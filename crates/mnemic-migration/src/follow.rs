@@ -1,0 +1,87 @@
+//! Catching up: a target repeats what its source committed, and takes away what its source erased. Not here: reading one page (`past`).
+
+use std::collections::BTreeSet;
+
+use mnemic_core::{ChangeSeq, Error, ErrorKind, OutboxId, PastCommit, Result, Timestamp};
+
+use crate::{
+    past::{past, tells_of_erasure},
+    removed::{Side, removed},
+};
+
+/// What one round of catching up did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Changes that were repeated.
+    pub changes: u64,
+    /// The position that the target reached.
+    pub head: ChangeSeq,
+}
+
+/// Repeats in the target what the source holds beyond the target's head, `page` changes at a time, until there is nothing more, and
+/// tells each position that is reached.
+///
+/// It may be stopped anywhere and called again: the target's head says where it goes on. The target must be empty or have been made
+/// like this from the same source; another one is noticed where its chain or its versions do not continue.
+///
+/// # Errors
+/// `Conflict` if the target holds something else, and what either ledger gives.
+pub async fn follow(
+    source: Side<'_>,
+    target: Side<'_>,
+    page: usize,
+    mut reached: impl FnMut(ChangeSeq),
+) -> Result<Followed> {
+    let begun = target.0.head(target.1).await?;
+    let theirs = source.0.head(source.1).await?;
+    if begun > theirs {
+        let message = format!(
+            "target: expected a copy of {}, which ends at position {}, found one that ends at {}",
+            source.1, theirs.0, begun.0
+        );
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    let mut head = begun;
+    loop {
+        let mut commits = past(source.0, source.1, head, page).await?;
+        if commits.is_empty() {
+            break;
+        }
+        if head > ChangeSeq(0)
+            && commits.iter().flat_map(|commit| &commit.changes).any(|change| tells_of_erasure(&change.told()))
+            && let Some(first) = commits.first_mut()
+        {
+            first.removed = removed(source, target).await?;
+        }
+        head = target.0.repeat(target.1, &commits).await?;
+        reached(head);
+    }
+    settle(source, target).await?;
+    forget_revisions(source, target, head).await?;
+    Ok(Followed { changes: head.0 - begun.0, head })
+}
+
+/// Finishes what the source has finished: settling leaves no change in the feed.
+async fn settle(source: Side<'_>, target: Side<'_>) -> Result<()> {
+    let waiting = target.0.outbox(target.1, usize::MAX).await?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let theirs: BTreeSet<OutboxId> =
+        source.0.outbox(source.1, usize::MAX).await?.into_iter().map(|item| item.id).collect();
+    let done: Vec<OutboxId> = waiting.into_iter().map(|item| item.id).filter(|id| !theirs.contains(id)).collect();
+    if done.is_empty() { Ok(()) } else { target.0.settle(target.1, &done).await }
+}
+
+/// Takes away single revisions that an erasure took: that leaves no change in the feed either, only fewer revisions.
+async fn forget_revisions(source: Side<'_>, target: Side<'_>, head: ChangeSeq) -> Result<()> {
+    let (theirs, ours) = (source.0.report(source.1).await?, target.0.report(target.1).await?);
+    if theirs.head != head || theirs.revisions == ours.revisions {
+        return Ok(());
+    }
+    let removed = removed(source, target).await?;
+    let at = Timestamp::from_micros(0)?;
+    let first = ChangeSeq(head.0 + 1);
+    target.0.repeat(target.1, &[PastCommit { first, at, changes: Vec::new(), removed }]).await?;
+    Ok(())
+}

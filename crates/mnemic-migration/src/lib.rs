@@ -1,0 +1,16 @@
+//! Moves memory from one ledger to another, so that the other becomes the same memory: same ids, versions, history, chain and feed.
+//! Not here: ledgers (adapters), and which ones to move between (the facade).
+//!
+//! A ledger's change feed numbers everything that ever happened to a namespace. [`past`] reads it together with what is still known of
+//! each change, and `Ledger::repeat` repeats it elsewhere at the same positions. So the target's own head is the journal of a copy:
+//! it can be stopped at any point, and goes on from where it is.
+
+mod compare;
+mod follow;
+mod past;
+mod removed;
+
+pub use compare::{Comparison, compare};
+pub use follow::{Followed, follow};
+pub use past::past;
+pub use removed::{Side, removed};

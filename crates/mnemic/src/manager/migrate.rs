@@ -1,0 +1,179 @@
+//! Moving a namespace to another memory: exactly, again and again until nothing is left, and compared. Not here: how commits are read
+//! and repeated (`mnemic-migration`).
+
+use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Filter, PageRequest, RecordId, Result};
+use mnemic_migration::{Comparison, Followed, Side, compare, follow};
+
+use super::{MemoryManager, Query, Retrieval};
+
+/// Changes that are repeated at once.
+const PAGE: usize = 1000;
+/// Bytes of a record's text that are asked for in a sampled retrieval.
+const ASKED_BYTES: usize = 200;
+
+/// What a migration meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationPlan {
+    /// Changes that the source holds.
+    pub changes: u64,
+    /// Changes of them that the target holds already.
+    pub done: u64,
+    /// Records, revisions, events and threads with slots in the source.
+    pub records: u64,
+    /// See `records`.
+    pub revisions: u64,
+    /// See `records`.
+    pub events: u64,
+    /// See `records`.
+    pub threads: u64,
+    /// Models of the stored embeddings.
+    pub models: Vec<EmbeddingModel>,
+    /// Embeddings, which move as they are.
+    pub embeddings: u64,
+    /// Bytes that the source takes, where it knows them.
+    pub bytes: u64,
+    /// Why it cannot be done, and what to do; empty if it can.
+    pub obstacles: Vec<String>,
+}
+
+/// Whether a target is the same memory as its source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MigrationReport {
+    /// Everything that both ledgers hold.
+    pub comparison: Comparison,
+    /// What the target's indexes hold otherwise than its ledger.
+    pub index_faults: Vec<String>,
+    /// Retrievals that were asked of both.
+    pub asked: usize,
+    /// Of those, how many answered the same records in the same order.
+    pub same_order: usize,
+    /// The share of the source's hits that the target found too, 0 to 1; 1 if nothing was asked.
+    pub overlap: f64,
+}
+
+impl MigrationReport {
+    /// Whether nothing differs. Retrievals may: other indexes rank otherwise, within what they promise.
+    pub fn is_same(&self) -> bool {
+        self.comparison.differing == 0 && self.index_faults.is_empty()
+    }
+}
+
+impl MemoryManager {
+    fn side(&self) -> Side<'_> {
+        (self.engine.ledger.as_ref(), &self.namespace)
+    }
+
+    /// What moving this namespace to `target` would meet. Changes nothing.
+    ///
+    /// # Errors
+    /// What either ledger gives.
+    pub async fn plan_migration(&self, target: &Self) -> Result<MigrationPlan> {
+        let source = self.engine.ledger.report(&self.namespace).await?;
+        let held = target.engine.ledger.report(&target.namespace).await?;
+        let mut obstacles = Vec::new();
+        if held.head > source.head {
+            obstacles.push(format!(
+                "the target's namespace {} holds {} changes, more than the source's {}: choose an empty namespace",
+                target.namespace, held.head.0, source.head.0
+            ));
+        }
+        if let Some(model) = target.engine.embedder.model()
+            && let Some(other) = source.models.iter().find(|held| *held != model)
+        {
+            obstacles.push(format!(
+                "the memory's embeddings are by {other}, the target's embedder is {model}: give the target that embedder (embeddings \
+                 move as they are), or none"
+            ));
+        }
+        Ok(MigrationPlan {
+            changes: source.head.0,
+            done: held.head.0,
+            records: source.records,
+            revisions: source.revisions,
+            events: source.events,
+            threads: source.threads_with_slots,
+            embeddings: source.embeddings,
+            models: source.models,
+            bytes: source.bytes,
+            obstacles,
+        })
+    }
+
+    /// Brings `target` to where this namespace stands: ids, versions, history, events with their chain, slots, embeddings and the
+    /// change feed become the same. Tells each position of the feed that is reached.
+    ///
+    /// It may be stopped anywhere and called again: it goes on where the target stands. This memory is only read, and may be written to
+    /// meanwhile; what is written then is brought over by the next call. The target must not be written to.
+    ///
+    /// # Errors
+    /// `Unsupported` for what [`Self::plan_migration`] calls an obstacle, `Conflict` if the target holds something else, and what
+    /// either ledger gives.
+    pub async fn migrate_to(&self, target: &Self, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
+        if self.same_place(target) {
+            return Err(Error::invalid("target", "another memory or namespace", "the source itself"));
+        }
+        let plan = self.plan_migration(target).await?;
+        if !plan.obstacles.is_empty() {
+            return Err(Error::new(ErrorKind::Unsupported, plan.obstacles.join("; ")));
+        }
+        let followed = follow(self.side(), target.side(), PAGE, reached).await?;
+        target.engine.sync_all(&target.namespace).await?;
+        Ok(followed)
+    }
+
+    fn same_place(&self, target: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&self.engine, &target.engine) && self.namespace == target.namespace
+    }
+
+    /// Compares everything that this namespace and its copy hold, the copy's indexes with its ledger, and `samples` retrievals.
+    ///
+    /// # Errors
+    /// What either side gives; differences are in the answer.
+    pub async fn compare_with(&self, target: &Self, samples: usize) -> Result<MigrationReport> {
+        let comparison = compare(self.side(), target.side()).await?;
+        let index_faults = target.verify().await?.faults;
+        let mut report = MigrationReport { comparison, index_faults, overlap: 1.0, ..MigrationReport::default() };
+        self.sample(target, samples, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Asks both for what is said in records that lie evenly apart.
+    async fn sample(&self, target: &Self, samples: usize, report: &mut MigrationReport) -> Result<()> {
+        let step = usize::try_from(report.comparison.records).unwrap_or(usize::MAX).div_ceil(samples.max(1)).max(1);
+        let (mut page, mut seen) = (PageRequest::largest(), 0usize);
+        let (mut expected, mut found) = (0usize, 0usize);
+        while report.asked < samples {
+            let listed = self.list(&Filter::all(), None, &page).await?;
+            for record in &listed.items {
+                seen += 1;
+                if (seen - 1).is_multiple_of(step) && report.asked < samples && !record.text.trim().is_empty() {
+                    let query = Query::new(beginning(&record.text));
+                    let (theirs, ours) = (self.retrieve(&query).await?, target.retrieve(&query).await?);
+                    let (theirs, ours) = (ids(&theirs), ids(&ours));
+                    report.asked += 1;
+                    report.same_order += usize::from(theirs == ours);
+                    expected += theirs.len();
+                    found += theirs.iter().filter(|id| ours.contains(id)).count();
+                }
+            }
+            if listed.next.is_none() {
+                break;
+            }
+            page = page.after(listed.next);
+        }
+        if expected > 0 {
+            report.overlap = found as f64 / expected as f64;
+        }
+        Ok(())
+    }
+}
+
+fn ids(found: &Retrieval) -> Vec<&RecordId> {
+    found.hits.iter().map(|hit| &hit.record.id).collect()
+}
+
+/// The beginning of a text, cut between characters.
+fn beginning(text: &str) -> &str {
+    let end = (0..=ASKED_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or(text)
+}
