@@ -37,7 +37,7 @@ class Asynchronous:
     _memory: Memory
 
     async def _arun(self, ask: Ask[T]) -> T:
-        return ask.read(from_json(await self._memory.acall(ask.verb, ask.request)))
+        return ask.read(from_json(await self._memory.acall(ask.verb, ask.request, ask.vectors)))
 
     async def alog_audit(self, event: EventLike) -> AuditEvent:
         """Appends an event to the audit log. The same event again changes nothing; another one with its id is a ``ConflictError``."""

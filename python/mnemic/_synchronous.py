@@ -40,7 +40,7 @@ class Synchronous:
     _memory: Memory
 
     def _run(self, ask: Ask[T]) -> T:
-        return ask.read(from_json(self._memory.call(ask.verb, ask.request)))
+        return ask.read(from_json(self._memory.call(ask.verb, ask.request, ask.vectors)))
 
     def log_audit(self, event: EventLike) -> AuditEvent:
         """Appends an event to the audit log. The same event again changes nothing; another one with its id is a ``ConflictError``."""

@@ -5,6 +5,7 @@ The asynchronous and the synchronous form of a verb are the same value, run in t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,6 @@ from mnemic.models import (
     ChainedEvent,
     ConsolidateStats,
     ContextBlock,
-    Explanation,
     ForgetReceipt,
     Health,
     HealthDetail,
@@ -34,12 +34,15 @@ from mnemic.models import (
     Revision,
     Slots,
     Written,
+    likeness,
 )
 
 T = TypeVar("T")
 RecordLike = MemoryRecord | Mapping[str, Any] | str
 EventLike = AuditEvent | Mapping[str, Any]
 Order = Literal["oldest", "newest"]
+# They travel beside the JSON.
+_EMBEDDINGS = {"__all__": {"embedding"}}
 
 
 @cache
@@ -55,11 +58,12 @@ def _records_or_none() -> TypeAdapter[list[MemoryRecord | None]]:
 
 @dataclass(frozen=True, slots=True)
 class Ask(Generic[T]):
-    """A verb, its request, and the reading of its answer."""
+    """A verb, its request, the reading of its answer, and the embeddings that the request brings, as native single precision."""
 
     verb: str
     request: bytes
     read: Callable[[Any], T]
+    vectors: tuple[bytes | None, ...] = ()
 
 
 def _none(_: Any) -> None:
@@ -89,15 +93,39 @@ def write(
     if isinstance(records, MemoryRecord | Mapping | str):
         records = [records]
     drafts = [_draft(i, as_record(record)) for i, record in enumerate(listed("records", records))]
+    vectors = _vectors(drafts)
     try:
-        dumped = _list_of(MemoryRecord).dump_json(drafts, exclude_none=True, exclude_defaults=True)
+        dumped = _list_of(MemoryRecord).dump_json(
+            drafts, exclude_none=True, exclude_defaults=True, exclude=_EMBEDDINGS if vectors else None
+        )
     except ValueError as error:
         for i, draft in enumerate(drafts):
             plain(f"records[{i}]", draft.model_dump())
         raise refuse("records", "JSON values", f"something else ({error})") from error
     rest = _json({"idempotency_key": idempotency_key, "dedupe": dedupe or None})
     comma = b"" if rest == b"{}" else b","
-    return Ask("write", b'{"records":' + dumped + comma + rest[1:], lambda answer: _written(drafts, answer))
+    request = b'{"records":' + dumped + comma + rest[1:]
+    return Ask("write", request, lambda answer: _written(drafts, answer), vectors)
+
+
+def _vectors(drafts: list[MemoryRecord]) -> tuple[bytes | None, ...]:
+    """What embeddings the records bring; empty where none does."""
+    if all(draft.embedding is None for draft in drafts):
+        return ()
+    return tuple(
+        None if draft.embedding is None else _packed(f"records[{i}].embedding", draft.embedding)
+        for i, draft in enumerate(drafts)
+    )
+
+
+def _packed(field: str, embedding: Iterable[float]) -> bytes:
+    """The components as native single-precision numbers, which the engine takes much faster than text."""
+    if isinstance(embedding, str | bytes):
+        raise refuse(field, "a list of numbers", type(embedding).__name__)
+    try:
+        return array("f", embedding).tobytes()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refuse(field, "a list of numbers", f"something else ({error})") from error
 
 
 def _draft(position: int, record: MemoryRecord) -> MemoryRecord:
@@ -203,36 +231,21 @@ def retrieve(
         query = query.query
     request = _json(
         {
-            "query": query,
+            # An embedding asks by itself.
+            "query": "" if query is None and embedding is not None else query,
             "user_id": user_id,
             "limit": topk,
             "filter": filters,
             "mode": mode,
             "as_of": _time("as_of", as_of),
             "all": include_hidden or None,
-            "embedding": None if embedding is None else _components(embedding),
         }
     )
-    return Ask("retrieve", request, _retrieval)
-
-
-def _components(embedding: Iterable[float]) -> list[float]:
-    try:
-        return [float(component) for component in embedding]
-    except (TypeError, ValueError) as error:
-        raise refuse("embedding", "a list of numbers", f"something else ({error})") from error
+    return Ask("retrieve", request, _retrieval, () if embedding is None else (_packed("embedding", embedding),))
 
 
 def _retrieval(answer: dict[str, Any]) -> Retrieval:
-    records = _list_of(RetrievedRecord).validate_python([hit["record"] for hit in answer["hits"]])
-    for record, hit in zip(records, answer["hits"], strict=True):
-        explanation = Explanation.model_validate(hit["explanation"])
-        record.explanation = explanation
-        record.score = hit.get("score", 0.0)
-        record.similarity = next((leg.raw for leg in explanation.legs if leg.leg == "dense"), None)
-        record.stored_confidence = record.confidence
-        if record.confidence is None:
-            record.confidence = record.likeness()
+    records = _list_of(RetrievedRecord).validate_python([_hit(hit) for hit in answer["hits"]])
     return Retrieval(
         records,
         legs=_list_of(LegReport).validate_python(answer["legs"]),
@@ -240,6 +253,18 @@ def _retrieval(answer: dict[str, Any]) -> Retrieval:
         stale=answer["stale"],
         took_us=answer["took_us"],
     )
+
+
+def _hit(hit: dict[str, Any]) -> dict[str, Any]:
+    """A hit as the fields of a found record, so that one reading makes all of them."""
+    record: dict[str, Any] = hit["record"]
+    record["explanation"] = explanation = hit["explanation"]
+    record["score"] = hit.get("score", 0.0)
+    record["similarity"] = next((leg.get("raw") for leg in explanation["legs"] if leg["leg"] == "dense"), None)
+    record["stored_confidence"] = stored = record.get("confidence")
+    if stored is None:
+        record["confidence"] = likeness(record["score"], record["similarity"])
+    return record
 
 
 # Events.

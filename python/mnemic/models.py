@@ -103,6 +103,11 @@ class Explanation(_Model):
     repeats: str | None = None
 
 
+def likeness(score: float, similarity: float | None) -> float:
+    """What stands for a confidence where none is stored: the similarity (without one, the score), between 0 and 1."""
+    return min(max(score if similarity is None else similarity, 0.0), 1.0)
+
+
 class RetrievedRecord(MemoryRecord):
     """A record that a retrieval found.
 
@@ -118,8 +123,7 @@ class RetrievedRecord(MemoryRecord):
 
     def likeness(self) -> float:
         """What ``confidence`` shows where none is stored."""
-        shown = self.score if self.similarity is None else self.similarity
-        return min(max(shown, 0.0), 1.0)
+        return likeness(self.score, self.similarity)
 
 
 class LegReport(_Model):

@@ -10,9 +10,9 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyList},
 };
-use pyo3_async_runtimes::{TaskLocals, generic::ContextExt, into_future_with_locals};
+use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
-use crate::process::Tokio;
+use crate::process;
 
 /// A Python object with `async def embed(purpose, texts) -> list[bytes | None]`, each entry the components as native `f32`, and
 /// `background() -> loop`, a loop that runs on a thread of its own.
@@ -35,7 +35,7 @@ impl PythonEmbedder {
         texts: &[&str],
     ) -> PyResult<impl Future<Output = PyResult<Py<PyAny>>> + Send + use<>> {
         let object = self.object.bind(py);
-        let locals = match Tokio::get_task_locals() {
+        let locals = match process::caller() {
             Some(locals) => locals,
             None => TaskLocals::new(object.call_method0("background")?).copy_context(py)?,
         };

@@ -1,14 +1,15 @@
 //! The one way from Python to a verb: gives the interpreter up while the verb runs, hears Ctrl-C, turns errors into exceptions.
 //! Not here: the verbs (`verbs`).
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use mnemic::Result;
-use pyo3::{prelude::*, types::PyBytes};
-use pyo3_async_runtimes::{TaskLocals, generic};
-use tokio::runtime::Runtime;
+use futures::FutureExt;
+use mnemic::{Error, Result};
+use pyo3::{intern, prelude::*, types::PyBytes};
+use pyo3_async_runtimes::TaskLocals;
+use tokio::{runtime::Runtime, task::AbortHandle, time};
 
-use crate::{error::exception, process::Tokio};
+use crate::{error::exception, inbox::Inbox, process};
 
 /// How often a blocking call looks up for Ctrl-C.
 const LOOK_UP: Duration = Duration::from_millis(50);
@@ -26,26 +27,20 @@ impl<'py> IntoPyObject<'py> for Answer {
     }
 }
 
-/// Runs a verb and waits for it on this thread.
+/// Runs a verb on this thread and waits for it.
 ///
 /// # Errors
 /// The verb's, as exceptions, or what a signal handler raised, such as `KeyboardInterrupt`. The verb then ends whole or undone.
 pub(crate) fn wait<F>(py: Python<'_>, runtime: &Arc<Runtime>, verb: F) -> PyResult<Answer>
 where
-    F: Future<Output = Result<Answer>> + Send + 'static,
+    F: Future<Output = Result<Answer>> + Send,
 {
-    let mut task = runtime.spawn(verb);
+    let mut verb = pin!(whole(verb));
     loop {
-        let done = py.detach(|| runtime.block_on(async { tokio::time::timeout(LOOK_UP, &mut task).await }));
+        let done = py.detach(|| runtime.block_on(async { time::timeout(LOOK_UP, verb.as_mut()).await }));
         match done {
-            Ok(Ok(answer)) => return answer.map_err(|error| exception(py, &error)),
-            Ok(Err(ended)) => return Err(exception(py, &crate::verbs::ended(&ended))),
-            Err(_elapsed) => {
-                if let Err(raised) = py.check_signals() {
-                    task.abort();
-                    return Err(raised);
-                }
-            }
+            Ok(answer) => return answer.map_err(|error| exception(py, &error)),
+            Err(_elapsed) => py.check_signals()?,
         }
     }
 }
@@ -59,8 +54,31 @@ where
     F: Future<Output = Result<Answer>> + Send + 'static,
 {
     let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
-    let _entered = runtime.enter();
-    generic::future_into_py_with_locals::<Tokio, _, _>(py, locals, async move {
-        verb.await.map_err(|error| Python::attach(|py| exception(py, &error)))
-    })
+    let event_loop = locals.event_loop(py);
+    let inbox = Inbox::of(&event_loop)?;
+    let future = event_loop.call_method0(intern!(py, "create_future"))?;
+    let promised = future.clone().unbind();
+    let task = runtime.spawn(process::within(locals, async move {
+        let answer = whole(verb).await;
+        inbox.get().put(promised, answer);
+    }));
+    future.call_method1(intern!(py, "add_done_callback"), (Withdrawal(task.abort_handle()),))?;
+    Ok(future)
+}
+
+/// A verb that answers also where it panics.
+async fn whole(verb: impl Future<Output = Result<Answer>>) -> Result<Answer> {
+    let ended = AssertUnwindSafe(verb).catch_unwind().await;
+    ended.unwrap_or_else(|_| Err(Error::bug("a call ended by a fault of ours")))
+}
+
+/// Ends the verb when its future is done, which changes nothing unless the future was cancelled.
+#[pyclass(frozen)]
+struct Withdrawal(AbortHandle);
+
+#[pymethods]
+impl Withdrawal {
+    fn __call__(&self, _future: &Bound<'_, PyAny>) {
+        self.0.abort();
+    }
 }

@@ -4,9 +4,11 @@
 mod embedder;
 mod error;
 mod gate;
+mod inbox;
 mod memory;
 mod opening;
 mod process;
+mod vectors;
 mod verbs;
 
 use std::ffi::OsString;

@@ -1,15 +1,16 @@
 //! A memory as Python holds it: a handle bound to one namespace, usable in the process that opened it.
 //! Not here: opening (`opening`) and the verbs (`verbs`).
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
-use mnemic::{Error, ErrorKind, MemoryManager, Namespace, Object, Result, wire::json};
-use pyo3::{prelude::*, types::PyBytes};
+use mnemic::{Error, ErrorKind, MemoryManager, Namespace, Result, wire::json};
+use pyo3::{prelude::*, pybacked::PyBackedBytes};
 use tokio::runtime::Runtime;
 
 use crate::{
     error::exception,
     gate, opening, process,
+    vectors::Vectors,
     verbs::{self, Verb},
 };
 
@@ -32,8 +33,17 @@ impl Memory {
         Ok((self.manager.clone(), process::runtime()?))
     }
 
-    fn request(verb: &str, request: &[u8]) -> Result<(Verb, Object)> {
-        Ok((verb.parse()?, json::parse_object(request)?))
+    /// The runtime, and what is to run on it: also reading the request, which may be long, goes without the interpreter.
+    fn start(
+        &self,
+        verb: &str,
+        request: PyBackedBytes,
+        vectors: Vectors,
+    ) -> Result<(Arc<Runtime>, impl Future<Output = Result<gate::Answer>> + Send + use<>)> {
+        let (manager, runtime) = self.here()?;
+        let verb: Verb = verb.parse()?;
+        let run = async move { verbs::run(manager, verb, json::parse_object(&request[..])?, vectors).await };
+        Ok((runtime, run))
     }
 }
 
@@ -67,21 +77,23 @@ impl Memory {
         Ok(Self { manager: self.manager.in_namespace(namespace), process: self.process })
     }
 
-    /// Runs a verb and waits for it.
-    fn call<'py>(&self, py: Python<'py>, verb: &str, request: &Bound<'py, PyBytes>) -> PyResult<gate::Answer> {
-        let (manager, runtime) = self.here().map_err(|error| exception(py, &error))?;
-        let parsed = Self::request(verb, request.as_bytes()).map_err(|error| exception(py, &error))?;
-        gate::wait(py, &runtime, verbs::run(manager, parsed.0, parsed.1))
+    /// Runs a verb and waits for it. `vectors` are the embeddings that the request's records or its query bring.
+    #[pyo3(signature = (verb, request, vectors=Vectors::new()), text_signature = "($self, verb, request, vectors=())")]
+    fn call(&self, py: Python<'_>, verb: &str, request: PyBackedBytes, vectors: Vectors) -> PyResult<gate::Answer> {
+        let (runtime, run) = self.start(verb, request, vectors).map_err(|error| exception(py, &error))?;
+        gate::wait(py, &runtime, run)
     }
 
-    /// Runs a verb and answers an awaitable.
-    fn acall<'py>(&self, py: Python<'py>, verb: &str, request: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
-        let (manager, runtime) = self.here().map_err(|error| exception(py, &error))?;
-        let verb: Verb = verb.parse().map_err(|error| exception(py, &error))?;
-        let request = request.as_bytes().to_vec();
-        gate::promise(py, &runtime, async move {
-            let request = json::parse_object(request)?;
-            verbs::run(manager, verb, request).await
-        })
+    /// Runs a verb and answers an awaitable. `vectors` are the embeddings that the request's records or its query bring.
+    #[pyo3(signature = (verb, request, vectors=Vectors::new()), text_signature = "($self, verb, request, vectors=())")]
+    fn acall<'py>(
+        &self,
+        py: Python<'py>,
+        verb: &str,
+        request: PyBackedBytes,
+        vectors: Vectors,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (runtime, run) = self.start(verb, request, vectors).map_err(|error| exception(py, &error))?;
+        gate::promise(py, &runtime, run)
     }
 }

@@ -3,21 +3,14 @@
 
 use std::{
     future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use mnemic::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
-use pyo3_async_runtimes::{
-    TaskLocals,
-    generic::{ContextExt, JoinError, Runtime as Bridge},
-};
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    task,
-};
+use pyo3_async_runtimes::TaskLocals;
+use tokio::runtime::{Builder, Runtime};
 
 /// Threads that verbs run on; heavy work goes to threads of its own.
 const WORKERS: usize = 4;
@@ -73,60 +66,16 @@ pub(crate) fn shut_down(py: Python<'_>) {
     });
 }
 
-/// This process's runtime as the bridge to asyncio asks for one.
-pub(crate) struct Tokio;
-
-/// Why a task ended without an answer.
-pub(crate) struct Ended(task::JoinError);
-
-impl JoinError for Ended {
-    fn is_panic(&self) -> bool {
-        self.0.is_panic()
-    }
-
-    fn into_panic(self) -> Box<dyn std::any::Any + Send + 'static> {
-        self.0.into_panic()
-    }
-}
-
-/// A task that is waited for.
-pub(crate) struct Joined(task::JoinHandle<()>);
-
-impl Future for Joined {
-    type Output = std::result::Result<(), Ended>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map_err(Ended)
-    }
-}
-
 tokio::task_local! {
     static LOCALS: TaskLocals;
 }
 
-impl Bridge for Tokio {
-    type JoinError = Ended;
-    type JoinHandle = Joined;
-
-    /// Within the runtime, where every caller of it is.
-    fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Joined {
-        Joined(Handle::current().spawn(future))
-    }
-
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(work: F) -> Joined {
-        Joined(Handle::current().spawn_blocking(work))
-    }
+/// A verb that knows the loop and the context of its caller.
+pub(crate) fn within<F: Future>(locals: TaskLocals, verb: F) -> impl Future<Output = F::Output> {
+    LOCALS.scope(locals, verb)
 }
 
-impl ContextExt for Tokio {
-    fn scope<F, R>(locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
-    where
-        F: Future<Output = R> + Send + 'static,
-    {
-        Box::pin(LOCALS.scope(locals, future))
-    }
-
-    fn get_task_locals() -> Option<TaskLocals> {
-        LOCALS.try_with(Clone::clone).ok()
-    }
+/// The loop and the context of who called the verb that runs here, if it was called from a loop.
+pub(crate) fn caller() -> Option<TaskLocals> {
+    LOCALS.try_with(Clone::clone).ok()
 }

@@ -7,9 +7,11 @@ use mnemic::{
     Dedupe, Error, Filter, MemoryManager, NewRecord, Object, RecordId, Result, SetSlots, ThreadId, Timestamp, Value,
     WriteOptions, WriteReport, ids::quoted, limits, wire,
 };
-use tokio::task::JoinError;
 
-use crate::gate::Answer;
+use crate::{
+    gate::Answer,
+    vectors::{self, Vectors},
+};
 
 macro_rules! verbs {
     ($($verb:ident $name:literal,)+) => {
@@ -67,22 +69,17 @@ verbs! {
 }
 
 /// Runs a verb.
-pub(crate) async fn run(memory: MemoryManager, verb: Verb, request: Object) -> Result<Answer> {
+pub(crate) async fn run(memory: MemoryManager, verb: Verb, request: Object, vectors: Vectors) -> Result<Answer> {
     let answer = match verb {
-        Verb::Write | Verb::WriteEvent | Verb::LogAudit | Verb::SetSlots | Verb::Forget => {
-            write(&memory, verb, &request).await
-        }
+        Verb::Write => write_records(&memory, &request, &vectors).await,
+        Verb::Retrieve => retrieve(&memory, &request, &vectors).await,
+        Verb::WriteEvent | Verb::LogAudit | Verb::SetSlots | Verb::Forget => write(&memory, verb, &request).await,
         Verb::Consolidate | Verb::UndoConsolidation | Verb::Backup | Verb::Close | Verb::Drain | Verb::Reindex => {
             maintain(&memory, verb, &request).await
         }
         _ => read(&memory, verb, &request).await,
     };
     answer.map(|object| Answer(wire::to_line(&object)))
-}
-
-/// Why a verb ended without an answer.
-pub(crate) fn ended(error: &JoinError) -> Error {
-    if error.is_panic() { Error::bug("a call ended by a fault of ours") } else { Error::bug("a call was ended") }
 }
 
 fn done(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Object {
@@ -151,7 +148,6 @@ fn drafts(request: &Object) -> Result<Vec<NewRecord>> {
 
 async fn write(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Object> {
     match verb {
-        Verb::Write => write_records(memory, request).await,
         Verb::WriteEvent => {
             let written = memory.write_event(wire::event_from_object(request)?).await?;
             let ids: Vec<RecordId> = written.report.records.iter().map(|record| record.id.clone()).collect();
@@ -188,8 +184,9 @@ async fn write(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<O
 
 /// Writes `records` with `idempotency_key` and `dedupe`. Besides the report, `stored` has what each record is now; the times that the
 /// memory sets are set here, so that the answer needs no second look.
-async fn write_records(memory: &MemoryManager, request: &Object) -> Result<Object> {
+async fn write_records(memory: &MemoryManager, request: &Object, embeddings: &Vectors) -> Result<Object> {
     let mut records = drafts(request)?;
+    vectors::bring(embeddings, &mut records)?;
     let options = WriteOptions {
         idempotency_key: text(request, "idempotency_key")?.map(str::to_owned),
         dedupe: if flag(request, "dedupe")? { Dedupe::ByContent } else { Dedupe::Never },
@@ -244,9 +241,14 @@ async fn maintain(memory: &MemoryManager, verb: Verb, request: &Object) -> Resul
     }
 }
 
+async fn retrieve(memory: &MemoryManager, request: &Object, embedding: &Vectors) -> Result<Object> {
+    let mut query = wire::query_from_object(request)?;
+    vectors::ask(embedding, &mut query)?;
+    Ok(wire::retrieval_object(&memory.retrieve(&query).await?))
+}
+
 async fn read(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Object> {
     match verb {
-        Verb::Retrieve => Ok(wire::retrieval_object(&memory.retrieve(&wire::query_from_object(request)?).await?)),
         Verb::Context => {
             let (thread, request) = wire::context_request_from_object(request)?;
             Ok(wire::context_object(&memory.context(&thread, &request).await?))
