@@ -20,6 +20,8 @@ from timing import Readings, load, median
 from mnemic import MemoryManager, MemoryRecord, create_embedded_memory_manager
 
 BATCH = 1_000
+# Calls before each measured stretch: the other half has just had the processor's caches.
+WARM_UP = 5
 
 
 class Floor:
@@ -55,17 +57,21 @@ async def _filled(directory: Path, size: int, records: list[MemoryRecord]) -> Me
 
 async def _retrieve(memory: MemoryManager, queries: list[str]) -> dict[str, list[float]]:
     readings = Readings()
-    for query in queries:
+    for number, query in enumerate([*queries[-WARM_UP:], *queries]):
         busy, begun = time.process_time_ns(), time.perf_counter_ns()
         await memory.aretrieve(query)
-        readings.note(begun, busy)
+        if number >= WARM_UP:
+            readings.note(begun, busy)
     return readings.as_dict()
 
 
 def _retrieve_waiting(memory: MemoryManager, queries: list[str]) -> dict[str, list[float]]:
     readings = Readings()
-    for query in queries:
-        readings.time(lambda query=query: memory.retrieve(query))
+    for number, query in enumerate([*queries[-WARM_UP:], *queries]):
+        busy, begun = time.process_time_ns(), time.perf_counter_ns()
+        memory.retrieve(query)
+        if number >= WARM_UP:
+            readings.note(begun, busy)
     return readings.as_dict()
 
 
@@ -107,6 +113,7 @@ async def measure(program: str, directory: Path, sizes: list[int], rounds: int, 
             for number in range(rounds + 1):
                 begin = number * queries % len(made.queries)
                 asked = [made.queries[(begin + n) % len(made.queries)] for n in range(queries)]
+                floor.ask("retrieve", size, begin + queries - WARM_UP, WARM_UP)
                 rust = floor.ask("retrieve", size, begin, queries)
                 # The first round warms up caches and the processor's clock.
                 if number > 0:

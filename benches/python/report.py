@@ -33,7 +33,7 @@ def _verdict(met: bool) -> str:
 
 
 def _overhead(overhead: dict[str, Any]) -> str:
-    head = f"{'microseconds; load ' + _span(overhead['load']):<34}{'Python':>10}{'Rust':>10}{'ratio':>8}{'cpu':>8}"
+    head = f"{'microseconds; load ' + _span(overhead['load']):<34}{'Python':>10}{'Rust':>10}{'ratio':>8}{'of cpu':>8}"
     lines = [head]
     for row in overhead["rows"]:
         python, rust = row["python_wall"], row["rust_wall"]
