@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 def run(*arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", *arguments]
-    # Beside the package's own directory nothing may decide what `mnemic` is.
-    env = {**os.environ, "MYPYPATH": str(PACKAGE.parent)}
+    # Beside the package's own directory nothing may decide what `mnemic` is. mypy knows the packages of its own environment itself.
+    installed = PACKAGE.parent.name == "site-packages"
+    env = {name: value for name, value in os.environ.items() if name != "MYPYPATH"}
+    env |= {} if installed else {"MYPYPATH": str(PACKAGE.parent)}
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=False)
     return ended.returncode, ended.stdout + ended.stderr
 
