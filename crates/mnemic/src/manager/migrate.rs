@@ -116,9 +116,17 @@ impl MemoryManager {
         if !plan.obstacles.is_empty() {
             return Err(Error::new(ErrorKind::Unsupported, plan.obstacles.join("; ")));
         }
-        let followed = follow(self.side(), target.side(), PAGE, reached).await?;
+        let followed = self.bring(target, reached).await?;
         target.engine.sync_all(&target.namespace).await?;
         Ok(followed)
+    }
+
+    /// Repeats in `target` what this namespace holds beyond it. Not here: obstacles, and the target's indexes.
+    ///
+    /// # Errors
+    /// `Conflict` if the target holds something else, and what either ledger gives.
+    pub(crate) async fn bring(&self, target: &Self, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
+        follow(self.side(), target.side(), PAGE, reached).await
     }
 
     fn same_place(&self, target: &Self) -> bool {
