@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use mnemic_core::{
-    ChangeSeq, Changed, MemoryRecord, PageRequest, RecordId, Result, Revision, RevisionKind, StoredRecord, ThreadId,
+    ChangeSeq, Changed, EmbeddingModel, MemoryRecord, OutboxItem, PageRequest, RecordId, Result, Revision,
+    RevisionKind, StoredRecord, Task, ThreadId,
     ids::quoted,
     limits,
     policy::audit::ChainVerifier,
@@ -16,6 +17,16 @@ use crate::removed::Side;
 
 /// Differences that are told one by one.
 const TOLD: usize = 1000;
+
+/// What embeddings of a copy are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected<'a> {
+    /// The source's, bit for bit, and the source's outstanding work.
+    Same,
+    /// None but of this model. Which texts it can represent, and so which embeddings there should be, only the model knows
+    /// ([`crate::missing`]); and work that waits for an embedding is each side's own.
+    By(&'a EmbeddingModel),
+}
 
 /// What a comparison looked at, and what differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,18 +89,26 @@ impl Named {
 /// # Errors
 /// What either ledger gives; differences are in the answer.
 pub async fn compare(source: Side<'_>, target: Side<'_>) -> Result<Comparison> {
+    compare_expecting(source, target, Expected::Same).await
+}
+
+/// The same for a copy whose embeddings may be its own.
+///
+/// # Errors
+/// What either ledger gives; differences are in the answer.
+pub async fn compare_expecting(source: Side<'_>, target: Side<'_>, expected: Expected<'_>) -> Result<Comparison> {
     let mut found = Comparison::default();
     let named = feeds(source, target, &mut found).await?;
     let ids: Vec<RecordId> = named.records.into_iter().collect();
     for ids in ids.chunks(limits::BATCH) {
-        records(source, target, ids, &mut found).await?;
+        records(source, target, ids, expected, &mut found).await?;
     }
     order(source, target, &mut found).await?;
     events(source, target, &mut found).await?;
     for thread in &named.threads {
         slots(source, target, thread, &mut found).await?;
     }
-    outboxes(source, target, &mut found).await?;
+    outboxes(source, target, expected, &mut found).await?;
     Ok(found)
 }
 
@@ -139,7 +158,13 @@ fn told(what: &Changed) -> String {
     }
 }
 
-async fn records(source: Side<'_>, target: Side<'_>, ids: &[RecordId], found: &mut Comparison) -> Result<()> {
+async fn records(
+    source: Side<'_>,
+    target: Side<'_>,
+    ids: &[RecordId],
+    expected: Expected<'_>,
+    found: &mut Comparison,
+) -> Result<()> {
     let read = Read { as_of: None, embeddings: Embeddings::Include };
     let theirs = source.0.fetch(source.1, ids, read).await?;
     let ours = target.0.fetch(target.1, ids, read).await?;
@@ -153,10 +178,10 @@ async fn records(source: Side<'_>, target: Side<'_>, ids: &[RecordId], found: &m
                 if let Some(field) = differing_field(&theirs.record, &ours.record) {
                     found.differ(format!("record {name} differs in {field}"));
                 }
-                if !same_embedding(theirs, ours) {
-                    found.differ(format!("the embedding of record {name} differs"));
+                if let Some(how) = differing_embedding(theirs, ours, expected) {
+                    found.differ(format!("the embedding of record {name} {how}"));
                 }
-                found.embeddings += u64::from(theirs.embedding.is_some());
+                found.embeddings += u64::from(ours.embedding.is_some());
             }
         }
         let theirs = source.0.history(source.1, id).await?;
@@ -177,6 +202,16 @@ async fn records(source: Side<'_>, target: Side<'_>, ids: &[RecordId], found: &m
         found.revisions += theirs.len() as u64;
     }
     Ok(())
+}
+
+fn differing_embedding(theirs: &StoredRecord, ours: &StoredRecord, expected: Expected<'_>) -> Option<String> {
+    match expected {
+        Expected::Same => (!same_embedding(theirs, ours)).then(|| "differs".to_owned()),
+        Expected::By(model) => {
+            let found = ours.embedding.as_ref().map(mnemic_core::Embedding::model)?;
+            (found != model).then(|| format!("is by {found}, expected {model}"))
+        }
+    }
 }
 
 fn same_embedding(theirs: &StoredRecord, ours: &StoredRecord) -> bool {
@@ -310,9 +345,12 @@ async fn slots(source: Side<'_>, target: Side<'_>, thread: &ThreadId, found: &mu
     Ok(())
 }
 
-async fn outboxes(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Result<()> {
-    let theirs = source.0.outbox(source.1, usize::MAX).await?;
-    let ours = target.0.outbox(target.1, usize::MAX).await?;
+async fn outboxes(source: Side<'_>, target: Side<'_>, expected: Expected<'_>, found: &mut Comparison) -> Result<()> {
+    let compared = |items: Vec<OutboxItem>| -> Vec<OutboxItem> {
+        items.into_iter().filter(|item| expected == Expected::Same || item.task != Task::Embed).collect()
+    };
+    let theirs = compared(source.0.outbox(source.1, usize::MAX).await?);
+    let ours = compared(target.0.outbox(target.1, usize::MAX).await?);
     if theirs != ours {
         found.differ(format!(
             "outstanding work differs: {} items in the source, {} in the target",

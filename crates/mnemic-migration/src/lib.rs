@@ -10,7 +10,7 @@ mod follow;
 mod past;
 mod removed;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, Expected, compare, compare_expecting};
 pub use follow::{Followed, follow};
 pub use past::past;
 pub use removed::{Side, removed};
