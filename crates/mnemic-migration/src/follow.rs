@@ -1,10 +1,12 @@
-//! Catching up: a target repeats what its source committed, and takes away what its source erased. Not here: reading one page (`past`).
+//! Catching up: a target repeats what its source committed, and takes away what its source erased. Not here: reading one page (`past`),
+//! and what becomes of it on its way (`lens`).
 
 use std::collections::BTreeSet;
 
-use mnemic_core::{ChangeSeq, Error, ErrorKind, OutboxId, PastCommit, Result, Timestamp};
+use mnemic_core::{ChangeSeq, Error, ErrorKind, OutboxId, OutboxItem, PastCommit, Result, Timestamp};
 
 use crate::{
+    lens::{AsIs, Lens},
     past::{past, tells_of_erasure},
     removed::{Side, removed},
 };
@@ -16,6 +18,8 @@ pub struct Followed {
     pub changes: u64,
     /// The position that the target reached.
     pub head: ChangeSeq,
+    /// Whether something that was erased was among them.
+    pub erased: bool,
 }
 
 /// Repeats in the target what the source holds beyond the target's head, `page` changes at a time, until there is nothing more, and
@@ -30,6 +34,20 @@ pub async fn follow(
     source: Side<'_>,
     target: Side<'_>,
     page: usize,
+    reached: impl FnMut(ChangeSeq),
+) -> Result<Followed> {
+    follow_through(source, target, &AsIs, page, reached).await
+}
+
+/// The same through a lens.
+///
+/// # Errors
+/// Those of [`follow`], and what the lens gives.
+pub async fn follow_through(
+    source: Side<'_>,
+    target: Side<'_>,
+    lens: &dyn Lens,
+    page: usize,
     mut reached: impl FnMut(ChangeSeq),
 ) -> Result<Followed> {
     let begun = target.0.head(target.1).await?;
@@ -41,7 +59,7 @@ pub async fn follow(
         );
         return Err(Error::new(ErrorKind::Conflict, message));
     }
-    let mut head = begun;
+    let (mut head, mut erased) = (begun, false);
     loop {
         let mut commits = past(source.0, source.1, head, page).await?;
         if commits.is_empty() {
@@ -52,36 +70,43 @@ pub async fn follow(
             && let Some(first) = commits.first_mut()
         {
             first.removed = removed(source, target).await?;
+            erased = true;
         }
+        let commits = lens.carry(source, commits).await?;
         head = target.0.repeat(target.1, &commits).await?;
         reached(head);
     }
-    settle(source, target).await?;
-    forget_revisions(source, target, head).await?;
-    Ok(Followed { changes: head.0 - begun.0, head })
+    settle(source, target, lens).await?;
+    erased |= forget_revisions(source, target, head).await?;
+    Ok(Followed { changes: head.0 - begun.0, head, erased })
 }
 
 /// Finishes what the source has finished: settling leaves no change in the feed.
-async fn settle(source: Side<'_>, target: Side<'_>) -> Result<()> {
+async fn settle(source: Side<'_>, target: Side<'_>, lens: &dyn Lens) -> Result<()> {
     let waiting = target.0.outbox(target.1, usize::MAX).await?;
     if waiting.is_empty() {
         return Ok(());
     }
     let theirs: BTreeSet<OutboxId> =
         source.0.outbox(source.1, usize::MAX).await?.into_iter().map(|item| item.id).collect();
-    let done: Vec<OutboxId> = waiting.into_iter().map(|item| item.id).filter(|id| !theirs.contains(id)).collect();
+    let gone: Vec<OutboxItem> = waiting.into_iter().filter(|item| !theirs.contains(&item.id)).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let done: Vec<OutboxId> = lens.finished(target, gone).await?.into_iter().map(|item| item.id).collect();
     if done.is_empty() { Ok(()) } else { target.0.settle(target.1, &done).await }
 }
 
-/// Takes away single revisions that an erasure took: that leaves no change in the feed either, only fewer revisions.
-async fn forget_revisions(source: Side<'_>, target: Side<'_>, head: ChangeSeq) -> Result<()> {
+/// Takes away single revisions that an erasure took: that leaves no change in the feed either, only fewer revisions. Tells whether
+/// there were any.
+async fn forget_revisions(source: Side<'_>, target: Side<'_>, head: ChangeSeq) -> Result<bool> {
     let (theirs, ours) = (source.0.report(source.1).await?, target.0.report(target.1).await?);
     if theirs.head != head || theirs.revisions == ours.revisions {
-        return Ok(());
+        return Ok(false);
     }
     let removed = removed(source, target).await?;
     let at = Timestamp::from_micros(0)?;
     let first = ChangeSeq(head.0 + 1);
     target.0.repeat(target.1, &[PastCommit { first, at, changes: Vec::new(), removed }]).await?;
-    Ok(())
+    Ok(true)
 }

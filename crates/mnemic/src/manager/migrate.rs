@@ -2,12 +2,14 @@
 //! and repeated (`mnemic-migration`).
 
 use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Filter, PageRequest, RecordId, Result};
-use mnemic_migration::{Comparison, Followed, Side, compare, follow};
+use mnemic_migration::{AsIs, Comparison, Followed, Lens, Reembed, Side, compare, follow_through};
 
 use super::{MemoryManager, Query, Retrieval};
 
 /// Changes that are repeated at once.
 const PAGE: usize = 1000;
+/// The same where texts are embedded on the way: what is cut off is embedded, and paid for, again.
+const EMBEDDED_PAGE: usize = 250;
 /// Bytes of a record's text that are asked for in a sampled retrieval.
 const ASKED_BYTES: usize = 200;
 
@@ -58,8 +60,15 @@ impl MigrationReport {
     }
 }
 
+/// What becomes of embeddings on their way to another memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    AsTheyAre,
+    Anew,
+}
+
 impl MemoryManager {
-    fn side(&self) -> Side<'_> {
+    pub(super) fn side(&self) -> Side<'_> {
         (self.engine.ledger.as_ref(), &self.namespace)
     }
 
@@ -109,28 +118,73 @@ impl MemoryManager {
     /// `Unsupported` for what [`Self::plan_migration`] calls an obstacle, `Conflict` if the target holds something else, and what
     /// either ledger gives.
     pub async fn migrate_to(&self, target: &Self, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
-        if self.same_place(target) {
-            return Err(Error::invalid("target", "another memory or namespace", "the source itself"));
-        }
+        self.check_apart(target)?;
         let plan = self.plan_migration(target).await?;
         if !plan.obstacles.is_empty() {
             return Err(Error::new(ErrorKind::Unsupported, plan.obstacles.join("; ")));
         }
-        let followed = self.bring(target, reached).await?;
+        let followed = self.carry(target, Carried::AsTheyAre, reached).await?;
         target.engine.sync_all(&target.namespace).await?;
         Ok(followed)
     }
 
-    /// Repeats in `target` what this namespace holds beyond it. Not here: obstacles, and the target's indexes.
+    /// Repeats in `target` what this namespace holds beyond it. Embeddings are made anew on the way where the target's embedder makes
+    /// others than the source's. Not here: obstacles, and the target's indexes.
     ///
     /// # Errors
-    /// `Conflict` if the target holds something else, and what either ledger gives.
+    /// `Conflict` if the target holds something else, and what either ledger or the target's embedder gives.
     pub(crate) async fn bring(&self, target: &Self, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
-        follow(self.side(), target.side(), PAGE, reached).await
+        let carried = self.carried_to(target).await?;
+        self.carry(target, carried, reached).await
     }
 
-    fn same_place(&self, target: &Self) -> bool {
-        std::sync::Arc::ptr_eq(&self.engine, &target.engine) && self.namespace == target.namespace
+    async fn carry(&self, target: &Self, carried: Carried, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
+        let anew: Reembed<'_>;
+        let (lens, page): (&dyn Lens, usize) = match carried {
+            Carried::AsTheyAre => (&AsIs, PAGE),
+            Carried::Anew => {
+                anew = Reembed::new(target.engine.embedder.as_ref())?;
+                (&anew, EMBEDDED_PAGE)
+            }
+        };
+        let followed = follow_through(self.side(), target.side(), lens, page, reached).await?;
+        // An embedding tells its text almost word for word: what was erased is not remembered either.
+        if let (true, Some(cache)) = (followed.erased, &target.engine.cache) {
+            cache.clear();
+        }
+        Ok(followed)
+    }
+
+    /// Which of the two, the same at every call for the same pair, so that a copy is made in one way whoever goes on making it.
+    async fn carried_to(&self, target: &Self) -> Result<Carried> {
+        let (Some(theirs), ours) = (target.engine.embedder.model(), self.engine.embedder.model()) else {
+            // What is stored stays true for the day when there is an embedder again.
+            return Ok(Carried::AsTheyAre);
+        };
+        let anew = match ours {
+            // A model that was changed in the settings of a memory that holds another's embeddings: those are not the target's.
+            Some(ours) if ours == theirs => match self.engine.check_model(&self.namespace).await {
+                Ok(()) => false,
+                Err(error) if error.kind() == ErrorKind::ModelMismatch => true,
+                Err(error) => return Err(error),
+            },
+            Some(_) => true,
+            None => {
+                let held = self.engine.ledger.report(&self.namespace).await?;
+                let copy = target.engine.ledger.report(&target.namespace).await?;
+                // Texts that nobody embedded stay so in a copy that was begun like that.
+                let begun_without = copy.records > 0 && copy.embeddings == 0;
+                if held.models.is_empty() { !begun_without } else { held.models.iter().any(|model| model != theirs) }
+            }
+        };
+        Ok(if anew { Carried::Anew } else { Carried::AsTheyAre })
+    }
+
+    pub(super) fn check_apart(&self, target: &Self) -> Result<()> {
+        if std::sync::Arc::ptr_eq(&self.engine.ledger, &target.engine.ledger) && self.namespace == target.namespace {
+            return Err(Error::invalid("target", "another memory or namespace", "the source itself"));
+        }
+        Ok(())
     }
 
     /// Compares everything that this namespace and its copy hold, the copy's indexes with its ledger, and `samples` retrievals.

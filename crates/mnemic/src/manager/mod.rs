@@ -11,6 +11,7 @@ mod migrate;
 mod outbox;
 mod query;
 mod read;
+mod reembed;
 mod retrieve;
 mod undo;
 mod walk;
