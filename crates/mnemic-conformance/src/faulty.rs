@@ -8,9 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Batch, ChainedEvent, Change, ChangeSeq, Embedding, EmbeddingModel, EraseReceipt, Erasure, Error, ErrorKind, Filter,
-    Namespace, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Retry, Revision,
-    StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, Embedding, EmbeddingModel, EraseReceipt, Erasure, Error,
+    ErrorKind, Filter, Namespace, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result,
+    Retry, Revision, Role, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{
         Embedder, EventRange, Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Ledger,
         LedgerReport, NamespaceReport, Purpose, Read, Reranker, SlotsRevision,
@@ -230,6 +230,18 @@ impl<T: Ledger + ?Sized> Ledger for Faulty<T> {
 
     async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>> {
         pass!(self.namespaces(page))
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        pass!(self.assignment(namespace))
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        pass!(self.assign(namespace, seen, role))
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        pass!(self.clear(namespace, seen))
     }
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {

@@ -44,7 +44,7 @@ impl LedgerHarness for Harness {
 }
 
 /// The clause that each breach is of.
-const BREACHES: [(&str, Breach); 31] = [
+const BREACHES: [(&str, Breach); 36] = [
     ("L1", Breach::RoundsEmbeddings),
     ("L1", Breach::AcknowledgesWithoutStoring),
     ("L2", Breach::CreatesAnewOnReplace),
@@ -76,6 +76,11 @@ const BREACHES: [(&str, Breach); 31] = [
     ("L26", Breach::LosesRacingWrites),
     ("L27", Breach::RepeatsWithoutHistory),
     ("L28", Breach::RepeatsAgain),
+    ("L29", Breach::TakesAnyEpoch),
+    ("L29", Breach::ForgetsTheRole),
+    ("L30", Breach::CommitsWhileMoving),
+    ("L31", Breach::ClearsAMemory),
+    ("L31", Breach::KeepsTheHistoryOfWhatIsCleared),
 ];
 
 #[test]

@@ -7,6 +7,7 @@ mod feed_form;
 pub mod in_memory;
 pub mod postgres;
 mod repeating;
+mod role_form;
 mod rules;
 pub mod sqlite;
 mod stored;

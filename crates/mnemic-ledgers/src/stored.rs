@@ -18,7 +18,7 @@ const FORMAT: u8 = 1;
 /// Then comes the checksum of what follows it (not every database has one), and of the columns that belong to it.
 const START: usize = 1 + size_of::<u32>();
 
-fn pack<T: Serialize>(value: &T, columns: &[&[u8]], capacity: usize) -> Result<Vec<u8>> {
+pub(crate) fn pack<T: Serialize>(value: &T, columns: &[&[u8]], capacity: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(capacity);
     bytes.resize(START, FORMAT);
     rmp_serde::encode::write_named(&mut bytes, value)
@@ -31,7 +31,7 @@ fn pack<T: Serialize>(value: &T, columns: &[&[u8]], capacity: usize) -> Result<V
     Ok(bytes)
 }
 
-fn unpack<'de, T: Deserialize<'de>>(what: &str, bytes: &'de [u8], columns: &[&[u8]]) -> Result<T> {
+pub(crate) fn unpack<'de, T: Deserialize<'de>>(what: &str, bytes: &'de [u8], columns: &[&[u8]]) -> Result<T> {
     let Some((&[format, a, b, c, d], packed)) = bytes.split_first_chunk::<START>() else {
         return Err(damaged(what, "is cut short"));
     };

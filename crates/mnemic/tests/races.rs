@@ -24,8 +24,8 @@ use mnemic::{
 };
 use mnemic_conformance::faulty::{Fault, Faulty};
 use mnemic_core::{
-    Batch, ChainedEvent, Change, EraseReceipt, Erasure, OutboxId, OutboxItem, PastCommit, Receipt, RecordId, Revision,
-    StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, EraseReceipt, Erasure, OutboxId, OutboxItem, PastCommit, Receipt, RecordId, Revision,
+    Role, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
@@ -476,6 +476,21 @@ impl Ledger for OneDown {
 
     async fn namespaces(&self, page: &PageRequest) -> Result<Page<Namespace>> {
         self.inner.namespaces(page).await
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        self.up(namespace)?;
+        self.inner.assignment(namespace).await
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        self.up(namespace)?;
+        self.inner.assign(namespace, seen, role).await
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        self.up(namespace)?;
+        self.inner.clear(namespace, seen).await
     }
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {

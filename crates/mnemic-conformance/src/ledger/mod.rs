@@ -9,6 +9,7 @@ mod past;
 mod records;
 mod repeat;
 mod repeat_past;
+mod roles;
 mod room;
 mod scans;
 mod slots;
@@ -148,6 +149,14 @@ pub const LEDGER_CASES: &[LedgerCase] = cases![
     "L28" => repeat_past::l28_the_same_commits_again_change_nothing,
     "L28" => repeat_past::l28_commits_that_do_not_continue_change_nothing,
     "L28" => repeat_past::l28_an_event_that_does_not_verify_is_refused,
+    "L29" => roles::l29_a_role_is_kept_and_changed_only_by_who_saw_the_last_change,
+    "L29" => roles::l29_of_racers_one_changes_the_role,
+    "L29" => roles::l29_a_role_survives_reopening,
+    "L30" => roles::l30_what_does_not_serve_refuses_changes_and_answers_reads,
+    "L30" => roles::l30_what_does_not_serve_goes_on_repeating_and_settling,
+    "L31" => roles::l31_a_cleared_copy_is_as_if_it_had_never_been_written,
+    "L31" => roles::l31_what_was_left_behind_is_cleared_and_stays_a_pointer,
+    "L31" => roles::l31_a_memory_itself_is_never_cleared,
 ];
 
 /// Runs every case as a test of this process.

@@ -7,10 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Batch, ChainedEvent, Change, ChangeSeq, Embedding, EraseReceipt, EraseTarget, Erasure, ErrorKind, Field, Filter,
-    MemoryRecord, Namespace, Order, OutboxId, OutboxItem, Page, PageRequest, PastChange, PastCommit, Precondition,
-    Receipt, RecordDelete, RecordId, RecordWrite, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp,
-    VersionedSlots,
+    Address, Assignment, Batch, ChainedEvent, Change, ChangeSeq, Embedding, EraseReceipt, EraseTarget, Erasure,
+    ErrorKind, Field, Filter, MemoryRecord, Namespace, Order, OutboxId, OutboxItem, Page, PageRequest, PastChange,
+    PastCommit, Precondition, Receipt, RecordDelete, RecordId, RecordWrite, Result, Revision, Role, StoredRecord,
+    ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_ledgers::InMemoryLedger;
@@ -49,6 +49,11 @@ pub(crate) enum Breach {
     LosesRacingWrites,
     RepeatsWithoutHistory,
     RepeatsAgain,
+    TakesAnyEpoch,
+    ForgetsTheRole,
+    CommitsWhileMoving,
+    ClearsAMemory,
+    KeepsTheHistoryOfWhatIsCleared,
 }
 
 #[derive(Debug)]
@@ -140,6 +145,13 @@ impl Ledger for Mutant {
         let ns = &self.place(namespace);
         self.bend(ns, &mut batch).await;
         match self.breach {
+            Breach::CommitsWhileMoving if matches!(self.inner.assignment(ns).await?.role, Role::Moving { .. }) => {
+                let moving = self.inner.assignment(ns).await?;
+                let serving = self.inner.assign(ns, moving.epoch, Role::default()).await?;
+                let receipt = self.inner.commit(ns, batch).await;
+                self.inner.assign(ns, serving.epoch, moving.role).await?;
+                receipt
+            }
             Breach::AcknowledgesWithoutStoring => self.scratch.commit(ns, batch).await,
             Breach::LosesRacingWrites => {
                 if self.busy.swap(true, Ordering::SeqCst) {
@@ -285,6 +297,31 @@ impl Ledger for Mutant {
             page.order = Order::Newest;
         }
         self.inner.namespaces(&page).await
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        self.inner.assignment(&self.place(namespace)).await
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        let ns = &self.place(namespace);
+        let role = if self.is(Breach::ForgetsTheRole) { Role::default() } else { role };
+        let seen = if self.is(Breach::TakesAnyEpoch) { self.inner.assignment(ns).await?.epoch } else { seen };
+        self.inner.assign(ns, seen, role).await
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        let ns = &self.place(namespace);
+        let before = self.inner.assignment(ns).await?;
+        match self.breach {
+            Breach::ClearsAMemory if !matches!(before.role, Role::Copy { .. } | Role::Moved { .. }) => {
+                let of = Address::new("dir:/nowhere", ns.clone())?;
+                let copy = self.inner.assign(ns, seen, Role::Copy { of }).await?;
+                self.inner.clear(ns, copy.epoch).await
+            }
+            Breach::KeepsTheHistoryOfWhatIsCleared => self.inner.assign(ns, seen, before.emptied(seen)?.role).await,
+            _ => self.inner.clear(ns, seen).await,
+        }
     }
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::{
-    Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, EventId, Filter, Namespace,
-    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Sequence, Slots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, EventId, Filter, Namespace,
+    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, Sequence, Slots,
     StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Version, VersionedSlots,
 };
 
@@ -133,6 +133,11 @@ pub struct LedgerReport {
 /// - `[L26]` *Many tasks writing at once lose nothing, and a record written by all of them holds one of their writes whole.*
 /// - `[L27]` *A namespace that repeats another's commits answers every read as that one does: records, embeddings, history, as of any instant, chain, slots, feed, outbox.*
 /// - `[L28]` *Repeating the same commits again changes nothing; commits that do not continue what is there are a `Conflict` and change nothing.*
+///
+/// Roles
+/// - `[L29]` *A namespace serves, at epoch 0, until it is assigned another role; a role is changed only by who names the epoch of the last change, and of racers one wins.*
+/// - `[L30]` *A namespace that does not serve refuses `commit` and `erase` as a `Conflict` and changes nothing; it goes on repeating, settling, and answering every read.*
+/// - `[L31]` *A cleared copy holds nothing and serves, as if it had never been written; what a move left behind can be cleared and stays a pointer; a memory itself is never cleared.*
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync + 'static {
     /// Commits a batch. When this returns, the batch is durable to the ledger's declared degree.
@@ -188,6 +193,15 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Repeats what another ledger committed, so that this namespace becomes the same memory at the same position: every read
     /// answers alike. Commits that were repeated before are passed over. Answers the position that is reached.
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq>;
+
+    /// What part the namespace plays.
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment>;
+
+    /// Gives the namespace another role, if it was not given one since the epoch that was `seen`. Answers the new assignment.
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment>;
+
+    /// Removes everything of a namespace that is a copy or was left behind, under the same condition. Answers the new assignment.
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment>;
 
     /// Removes so that nothing readable stays.
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt>;

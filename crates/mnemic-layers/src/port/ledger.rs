@@ -1,11 +1,11 @@
 //! A guarded ledger. Reads and `settle` may be repeated; `commit` by its key; `erase` only after a failure that proves that nothing
-//! happened, because the receipt of an erasure that took effect cannot be asked for again. Not here: what guards it.
+//! happened, because the receipt of an erasure that took effect cannot be asked for again, and a change of role because its epoch has passed. Not here: what guards it.
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem, Page,
-    PageRequest, PastCommit, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp,
-    VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem,
+    Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, StoredRecord, ThreadId, ThreadSummary,
+    Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 
@@ -90,6 +90,18 @@ impl<P: Ledger + ?Sized> Ledger for Guarded<P> {
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
         guard!(self, "ledger", Bulk, repeat(namespace, commits))
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        guard!(self, "ledger", Read, assignment(namespace))
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        guard!(self, "ledger", Write, IfNothingHappened, 0, assign(namespace, seen, role.clone()))
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        guard!(self, "ledger", Bulk, IfNothingHappened, 0, clear(namespace, seen))
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

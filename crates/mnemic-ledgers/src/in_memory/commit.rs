@@ -16,6 +16,7 @@ impl Memory {
         {
             return Ok(receipt);
         }
+        self.assignment.check_serving()?;
         rules::check_batch(&batch)?;
         for write in &batch.writes {
             write.expect.check(rules::named(&write.record.id), self.version(&write.record.id))?;

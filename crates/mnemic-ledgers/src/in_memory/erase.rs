@@ -22,6 +22,7 @@ struct Reach {
 
 impl Memory {
     pub(super) fn erase(&mut self, erasure: Erasure) -> Result<EraseReceipt> {
+        self.assignment.check_serving()?;
         let Erasure { at, target, event } = erasure;
         let known = self.plan_events(std::slice::from_ref(&event))?;
         let salt = rules::salts(1)?;

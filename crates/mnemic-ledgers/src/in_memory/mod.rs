@@ -17,9 +17,9 @@ use std::{
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Batch, ChainedEvent, Change, ChangeSeq, Digest, EraseReceipt, Erasure, EventId, Filter, Namespace, OutboxId,
-    OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Sequence, StoredRecord, ThreadId,
-    ThreadSummary, Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, Digest, EraseReceipt, Erasure, EventId, Filter, Namespace,
+    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, Sequence,
+    StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 
@@ -49,6 +49,7 @@ struct Memory {
     outbox: BTreeMap<OutboxId, OutboxItem>,
     /// The answers of idempotent requests.
     receipts: BTreeMap<String, KeptReceipt>,
+    assignment: Assignment,
 }
 
 struct KeptReceipt {
@@ -168,6 +169,25 @@ impl Ledger for InMemoryLedger {
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
         self.write(namespace, |memory| memory.repeat(commits))
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        Ok(self.read(namespace, |memory| memory.assignment.clone()))
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        self.write(namespace, |memory| {
+            memory.assignment = memory.assignment.next(seen, role)?;
+            Ok(memory.assignment.clone())
+        })
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        self.write(namespace, |memory| {
+            let assignment = memory.assignment.emptied(seen)?;
+            *memory = Memory { assignment, ..Memory::default() };
+            Ok(memory.assignment.clone())
+        })
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

@@ -71,6 +71,7 @@ impl Group {
         {
             return Ok(receipt);
         }
+        self.known.assignment.check_serving()?;
         rules::check_batch(batch)?;
         for write in &batch.writes {
             write.expect.check(rules::named(&write.record.id), self.version(&write.record.id))?;

@@ -11,6 +11,7 @@ use mnemic_postgres::{Access, Answer, Pool, Query, Row, Transaction, Type};
 use super::{
     error::{count, damage, whole},
     known::{LOCK, MAKE, Position},
+    role,
     rows::{get, record},
     save::{INSERT_EVENTS, MOVE},
 };
@@ -142,6 +143,7 @@ pub(super) async fn erase(pool: &Pool, namespace: &Namespace, erasure: &Erasure)
 
 async fn erase_locked(transaction: &Transaction, answers: &[Answer], erasure: &Erasure) -> Result<EraseReceipt> {
     let [lock, known] = answers else { return Err(mnemic_postgres::corrupted("an answer is missing")) };
+    role::locked(lock)?.check_serving()?;
     let position = Position::read(lock)?.unwrap_or_default();
     let known = known_event(known, erasure)?;
     let (reach, names_records) = match &erasure.target {

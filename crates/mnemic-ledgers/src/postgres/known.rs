@@ -4,19 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mnemic_core::{
-    AuditEvent, Batch, Digest, EmbeddingModel, EventId, Namespace, PastChange, PastCommit, Receipt, RecordId, Result,
-    Sequence, Slots, ThreadId, UserId, Version,
+    Assignment, AuditEvent, Batch, Digest, EmbeddingModel, EventId, Namespace, PastChange, PastCommit, Receipt,
+    RecordId, Result, Sequence, Slots, ThreadId, UserId, Version,
 };
 use mnemic_postgres::{Access, Answer, Pool, Query, Transaction, Type};
 
 use super::{
     error::{count, damage},
+    role,
     rows::{fixed, get, model},
 };
 use crate::stored;
 
 /// Locks a namespace until the end of the transaction, and tells where it stands.
-pub(super) const LOCK: &str = "SELECT head, sequence, tail FROM mnemic.namespaces WHERE namespace = $1 FOR UPDATE";
+pub(super) const LOCK: &str =
+    "SELECT head, sequence, tail, epoch, role FROM mnemic.namespaces WHERE namespace = $1 FOR UPDATE";
 /// Makes the row to lock. Of two that make it at once, one waits for the other.
 pub(super) const MAKE: &str =
     "INSERT INTO mnemic.namespaces (namespace) VALUES ($1) ON CONFLICT (namespace) DO NOTHING";
@@ -81,6 +83,7 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) position: Position,
+    pub(super) assignment: Assignment,
     pub(super) receipts: BTreeMap<String, Kept>,
     pub(super) lines: BTreeMap<RecordId, Line>,
     pub(super) events: BTreeMap<EventId, (Sequence, AuditEvent)>,
@@ -164,7 +167,9 @@ impl<'b> Needs<'b> {
     fn known(&self, answers: Vec<Answer>) -> Result<Known> {
         let mut answers = answers.into_iter();
         let mut next = |wanted: bool| if wanted { answers.next().unwrap_or_default() } else { Answer::default() };
-        let mut known = Known { position: Position::read(&next(true))?.unwrap_or_default(), ..Known::default() };
+        let lock = next(true);
+        let (position, assignment) = (Position::read(&lock)?.unwrap_or_default(), role::locked(&lock)?);
+        let mut known = Known { position, assignment, ..Known::default() };
         for row in next(!self.receipts.is_empty()).rows {
             let receipt = stored::unpack_receipt(get(&row, 2)?).map_err(damage)?;
             known.receipts.insert(get(&row, 0)?, Kept { fingerprint: Digest(fixed(&row, 1)?), receipt });

@@ -13,6 +13,7 @@ mod guess;
 mod known;
 mod records;
 mod repeat;
+mod role;
 mod rows;
 mod save;
 mod slots;
@@ -22,9 +23,9 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem, Page,
-    PageRequest, PastCommit, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId, ThreadSummary, Timestamp,
-    VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem,
+    Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, StoredRecord, ThreadId, ThreadSummary,
+    Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_postgres::{Pool, PostgresConfig};
@@ -139,6 +140,18 @@ impl Ledger for PostgresLedger {
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
         repeat::repeat(&self.pool, namespace, commits).await
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        role::assignment(&self.pool, namespace).await
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        role::assign(&self.pool, namespace, seen, role).await
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        role::clear(&self.pool, namespace, seen).await
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

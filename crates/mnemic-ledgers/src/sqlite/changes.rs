@@ -68,6 +68,11 @@ impl<'c> Changes<'c> {
         Ok(Self { connection, directory, files, head, tail: None, models: None, packed: Vec::new() })
     }
 
+    /// Forgets what was read of a namespace that was emptied since.
+    pub(super) fn begin_anew(&mut self) {
+        (self.head, self.tail, self.models) = (0, None, None);
+    }
+
     pub(super) fn head(&self) -> u64 {
         self.head
     }

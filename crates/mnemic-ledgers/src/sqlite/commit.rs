@@ -43,6 +43,7 @@ impl Changes<'_> {
         {
             return Ok(receipt);
         }
+        self.check_serving()?;
         rules::check_batch(batch)?;
         let (at, before) = (batch.at, self.head());
         let mut receipt = Receipt {

@@ -39,6 +39,7 @@ struct Reach {
 impl Changes<'_> {
     /// Removes rows and adds the event that tells of it. The bytes are overwritten by `clean` after the commit.
     pub(super) fn erase(&mut self, erasure: &Erasure) -> Outcome<EraseReceipt> {
+        self.check_serving()?;
         let (reach, names_records) = match &erasure.target {
             EraseTarget::Records(ids) => (self.reach_records(ids)?, true),
             EraseTarget::Subject(user) => (self.reach_subject(user.as_str())?, false),

@@ -12,6 +12,7 @@ mod feed;
 mod namespace;
 mod records;
 mod repeat;
+mod role;
 mod schema;
 mod slots;
 mod snapshot;
@@ -30,9 +31,9 @@ use std::{
 use async_trait::async_trait;
 use lru::LruCache;
 use mnemic_core::{
-    Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, Filter, Namespace, Order,
-    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, StoredRecord, ThreadId,
-    ThreadSummary, Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, Filter, Namespace,
+    Order, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role,
+    StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 
@@ -64,7 +65,7 @@ impl SqliteConfig {
 pub struct SqliteLedger {
     config: SqliteConfig,
     open: Mutex<LruCache<Namespace, Arc<OpenNamespace>>>,
-    /// Namespaces that were seen to hold something, which is for good.
+    /// Namespaces that were seen to hold something, which is for good unless they are cleared.
     held: Mutex<BTreeSet<Namespace>>,
 }
 
@@ -220,8 +221,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn head(&self, namespace: &Namespace) -> Result<ChangeSeq> {
-        if let Some(head) = self.namespace(namespace).head_now() {
-            return head;
+        if let Some(head) = self.namespace(namespace).read_short(feed::head) {
+            return head.map(ChangeSeq);
         }
         let head = |snapshot: &Snapshot<'_>| feed::head(snapshot.connection).map(ChangeSeq);
         self.read(namespace, ChangeSeq(0), head).await
@@ -265,6 +266,23 @@ impl Ledger for SqliteLedger {
 
     async fn repeat(&self, namespace: &Namespace, commits: &[PastCommit]) -> Result<ChangeSeq> {
         self.namespace(namespace).write(|reply| Job::Repeat(commits.to_vec(), reply)).await
+    }
+
+    async fn assignment(&self, namespace: &Namespace) -> Result<Assignment> {
+        if let Some(assignment) = self.namespace(namespace).read_short(role::assignment) {
+            return assignment;
+        }
+        self.read(namespace, Assignment::default(), |snapshot| role::assignment(snapshot.connection)).await
+    }
+
+    async fn assign(&self, namespace: &Namespace, seen: u64, role: Role) -> Result<Assignment> {
+        self.namespace(namespace).write(|reply| Job::Assign(seen, Some(role), reply)).await
+    }
+
+    async fn clear(&self, namespace: &Namespace, seen: u64) -> Result<Assignment> {
+        let cleared = self.namespace(namespace).write(|reply| Job::Assign(seen, None, reply)).await;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        cleared
     }
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {

@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
-use mnemic_core::{ChangeSeq, Error, ErrorKind, Result, Retry};
+use mnemic_core::{Error, ErrorKind, Result, Retry};
+use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     directory,
     error::{Fault, Outcome},
-    feed, schema,
+    schema,
     snapshot::{Pool, Snapshot},
     vectors::VectorFiles,
     writer::{Job, Writer},
@@ -129,12 +130,12 @@ impl OpenNamespace {
         outcome.map(Some).map_err(|fault| fault.classify(&self.file))
     }
 
-    /// The last change, without a thread if a connection is idle: this is asked before every retrieval.
-    pub(super) fn head_now(&self) -> Option<Result<ChangeSeq>> {
+    /// Reads one row, without a thread if a connection is idle: this is asked before every call.
+    pub(super) fn read_short<T>(&self, read: impl FnOnce(&Connection) -> Outcome<T>) -> Option<Result<T>> {
         if !self.seen.load(Ordering::Relaxed) {
             return None;
         }
-        let head = self.pool.with_idle(feed::head)?;
-        Some(head.map(ChangeSeq).map_err(|fault| fault.classify(&self.file)))
+        let read = self.pool.with_idle(read)?;
+        Some(read.map_err(|fault| fault.classify(&self.file)))
     }
 }

@@ -20,7 +20,7 @@ use super::{
 /// Says in the file's header that it is ours ("MNMC").
 const APPLICATION_ID: i32 = 0x4d4e_4d43;
 /// Grows with every change of the tables or of what they mean.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// Bytes of a page, the shortest that a database can be.
 const PAGE: u64 = 4096;
 /// Name of the database inside a namespace's directory.
@@ -98,6 +98,11 @@ CREATE TABLE models(
 CREATE TABLE upkeep(what TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;  -- cleaning that an erasure still owes
 ";
 
+/// The role of the namespace, in one row; none in a namespace that never had another role than to serve. Since version 2.
+const ASSIGNMENT: &str = "
+CREATE TABLE assignment(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, role BLOB NOT NULL) STRICT;
+";
+
 /// How a connection is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -120,7 +125,9 @@ pub(super) fn open(path: &Path, access: Access, busy_timeout: Duration) -> Outco
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(busy_timeout)?;
-    check_header(&connection, path)?;
+    if check_header(&connection, path)? < SCHEMA_VERSION {
+        upgrade(&connection)?;
+    }
     configure(&connection, access)?;
     Ok(connection)
 }
@@ -139,7 +146,7 @@ pub(super) fn open_still(path: &Path) -> Outcome<Connection> {
     uri.push_str("?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri, flags)?;
-    check_header(&connection, path)?;
+    let _readable: i32 = check_header(&connection, path)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
@@ -153,7 +160,8 @@ fn check_length(path: &Path, length: u64) -> Outcome<()> {
     }
 }
 
-fn check_header(connection: &Connection, path: &Path) -> Outcome<()> {
+/// Refuses a database that is not ours or of a newer Mnemic, and tells its version.
+fn check_header(connection: &Connection, path: &Path) -> Outcome<i32> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let shown = path.display();
@@ -169,10 +177,22 @@ fn check_header(connection: &Connection, path: &Path) -> Outcome<()> {
         );
         return Err(Error::new(ErrorKind::InvalidConfig, message).into());
     }
-    if version != SCHEMA_VERSION {
+    if version < 1 {
         return Err(corrupted(path, format_args!("the schema version {version} never existed")).into());
     }
-    Ok(())
+    Ok(version)
+}
+
+/// Adds what came after version 1. Of two processes that do this at once, one finds it done.
+fn upgrade(connection: &Connection) -> Outcome<()> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let upgraded = connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+        .and_then(|version| if version < SCHEMA_VERSION { connection.execute_batch(ASSIGNMENT) } else { Ok(()) })
+        .and_then(|()| connection.pragma_update(None, "user_version", SCHEMA_VERSION));
+    connection.execute_batch(if upgraded.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    Ok(upgraded?)
 }
 
 fn configure(connection: &Connection, access: Access) -> Outcome<()> {
@@ -218,7 +238,7 @@ fn write_new(path: &Path) -> Outcome<()> {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.execute_batch(&format!(
-        "PRAGMA page_size = {PAGE}; BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {TABLES} COMMIT;"
+        "PRAGMA page_size = {PAGE}; BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {TABLES} {ASSIGNMENT} COMMIT;"
     ))?;
     let _wal: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     connection.close().map_err(|(_, error)| error)?;

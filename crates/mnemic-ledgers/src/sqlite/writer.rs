@@ -12,7 +12,8 @@ use std::{
 };
 
 use mnemic_core::{
-    Batch, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, OutboxId, PastCommit, Receipt, Result, Retry,
+    Assignment, Batch, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, OutboxId, PastCommit, Receipt, Result,
+    Retry, Role,
 };
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -42,6 +43,8 @@ pub(super) enum Job {
     Settle(Vec<OutboxId>, Reply<()>),
     Erase(Box<Erasure>, Reply<EraseReceipt>),
     Repeat(Vec<PastCommit>, Reply<ChangeSeq>),
+    /// Gives the role, or clears the namespace if there is none to give.
+    Assign(u64, Option<Role>, Reply<Assignment>),
 }
 
 impl Job {
@@ -50,7 +53,7 @@ impl Job {
         match self {
             Self::Commit(batch, _) => 1 + batch.writes.len() + batch.embeddings.len() + batch.events.len(),
             Self::Settle(ids, _) => 1 + ids.len(),
-            Self::Erase(..) => 1,
+            Self::Erase(..) | Self::Assign(..) => 1,
             Self::Repeat(commits, _) => 1 + commits.iter().map(|commit| commit.changes.len()).sum::<usize>(),
         }
     }
@@ -61,6 +64,7 @@ impl Job {
             Self::Settle(_, reply) => Answer::Settle(reply, Err(error)),
             Self::Erase(_, reply) => Answer::Erase(reply, Err(error)),
             Self::Repeat(_, reply) => Answer::Repeat(reply, Err(error)),
+            Self::Assign(_, _, reply) => Answer::Assign(reply, Err(error)),
         }
     }
 }
@@ -71,6 +75,7 @@ enum Answer {
     Settle(Reply<()>, Result<()>),
     Erase(Reply<EraseReceipt>, Result<EraseReceipt>),
     Repeat(Reply<ChangeSeq>, Result<ChangeSeq>),
+    Assign(Reply<Assignment>, Result<Assignment>),
 }
 
 impl Answer {
@@ -81,6 +86,7 @@ impl Answer {
             Self::Settle(reply, result) => reply.send(result).map_err(drop),
             Self::Erase(reply, result) => reply.send(result).map_err(drop),
             Self::Repeat(reply, result) => reply.send(result).map_err(drop),
+            Self::Assign(reply, result) => reply.send(result).map_err(drop),
         };
     }
 
@@ -91,6 +97,7 @@ impl Answer {
             Self::Settle(reply, Ok(())) => Self::Settle(reply, Err(copy(error))),
             Self::Erase(reply, Ok(_)) => Self::Erase(reply, Err(copy(error))),
             Self::Repeat(reply, Ok(_)) => Self::Repeat(reply, Err(copy(error))),
+            Self::Assign(reply, Ok(_)) => Self::Assign(reply, Err(copy(error))),
             refused => refused,
         }
     }
@@ -192,7 +199,7 @@ impl Worker {
                 self.files.clear();
             }
         }
-        if answers.iter().any(|answer| matches!(answer, Answer::Repeat(_, Ok(_)))) {
+        if answers.iter().any(|answer| matches!(answer, Answer::Repeat(_, Ok(_)) | Answer::Assign(_, Ok(_)))) {
             // What cannot be read now is read at the next opening.
             self.owes = self.connection.as_ref().is_some_and(|connection| erase::owes(connection).unwrap_or(true));
         }
@@ -294,6 +301,13 @@ impl Group<'_> {
             Job::Erase(erasure, reply) => {
                 let result = self.isolated(changes, |changes| changes.erase(&erasure));
                 self.answer(result, answers, |result| Answer::Erase(reply, result))
+            }
+            Job::Assign(seen, role, reply) => {
+                let result = self.isolated(changes, |changes| match role {
+                    Some(role) => changes.assign(seen, role),
+                    None => changes.clear(seen),
+                });
+                self.answer(result, answers, |result| Answer::Assign(reply, result))
             }
             Job::Repeat(commits, reply) => {
                 let result = self.isolated(changes, |changes| changes.repeat(&commits));
