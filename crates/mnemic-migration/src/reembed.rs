@@ -5,7 +5,7 @@
 //! source has an embedding of it, waits for one, or never had one. A superseded revision holds no embedding, so it gets none.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -66,25 +66,36 @@ impl<'e> Reembed<'e> {
         embedding.is_some_and(|embedding| *embedding.model() == self.model)
     }
 
-    /// Records whose embedding these commits bring, or would if the source had made one.
-    fn wanting(&self, commits: &[PastCommit]) -> Vec<RecordId> {
-        let id = |change: &PastChange| match change {
+    /// Revisions whose embedding these commits bring, or would if the source had made one.
+    fn wanting(&self, commits: &[PastCommit]) -> BTreeMap<RecordId, BTreeSet<Version>> {
+        let revision = |change: &PastChange| match change {
             PastChange::Written(write) if write.record.is_some() && !self.fits(write.embedding.as_ref()) => {
-                Some(write.id.clone())
+                Some((write.id.clone(), write.version))
             }
-            PastChange::Embedded { id, embedding, .. } if !self.fits(embedding.as_ref()) => Some(id.clone()),
+            PastChange::Embedded { id, version, embedding } if !self.fits(embedding.as_ref()) => {
+                Some((id.clone(), *version))
+            }
             _ => None,
         };
-        let ids: BTreeSet<RecordId> = commits.iter().flat_map(|commit| &commit.changes).filter_map(id).collect();
-        ids.into_iter().collect()
+        let mut wanting: BTreeMap<RecordId, BTreeSet<Version>> = BTreeMap::new();
+        for (id, version) in commits.iter().flat_map(|commit| &commit.changes).filter_map(revision) {
+            wanting.entry(id).or_default().insert(version);
+        }
+        wanting
     }
 
-    /// Embeds the revisions of these records that are current now. What was superseded since comes again, at a later position.
-    async fn embed_current(&self, (ledger, namespace): Side<'_>, ids: &[RecordId]) -> Result<Made> {
+    /// Embeds those of these revisions that are current now. Of what was superseded, the current revision comes at a later position.
+    async fn embed_current(
+        &self,
+        (ledger, namespace): Side<'_>,
+        wanting: &BTreeMap<RecordId, BTreeSet<Version>>,
+    ) -> Result<Made> {
+        let ids: Vec<RecordId> = wanting.keys().cloned().collect();
         let mut records: Vec<MemoryRecord> = Vec::with_capacity(ids.len());
+        let wanted = |record: &MemoryRecord| wanting.get(&record.id).is_some_and(|some| some.contains(&record.version));
         for ids in ids.chunks(limits::BATCH) {
             let found = ledger.fetch(namespace, ids, Read::default()).await?;
-            records.extend(found.into_iter().flatten().map(|stored| stored.record));
+            records.extend(found.into_iter().flatten().map(|stored| stored.record).filter(wanted));
         }
         let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
         let embeddings = self.embed(&texts).await?;
