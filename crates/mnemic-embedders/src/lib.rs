@@ -5,6 +5,7 @@ mod gemini;
 mod hosted;
 mod none;
 mod openai;
+mod price;
 #[cfg(feature = "static")]
 mod static_model;
 mod tei;
@@ -13,6 +14,7 @@ mod voyage;
 pub use gemini::{GeminiConfig, GeminiEmbedder};
 pub use none::NoneEmbedder;
 pub use openai::{OpenAiConfig, OpenAiEmbedder, OpenAiProfile};
+pub use price::{Price, estimated_tokens, list_price};
 #[cfg(feature = "static")]
 pub use static_model::StaticEmbedder;
 pub use tei::{TeiConfig, TeiEmbedder, TeiReranker, TeiRerankerConfig, TeiRoute};

@@ -13,10 +13,11 @@ pub mod wire;
 pub use builder::{Builder, LegWeights, Policies, restore};
 pub use draft::{NewEvent, NewRecord};
 pub use manager::{
-    AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, Dedupe, ForgetReceipt, Forgotten,
-    Health, HealthDetail, LegOutcome, LegReport, MemoryManager, MigrationPlan, MigrationReport, Mode, Query,
-    RecordOutcome, Retrieval, Rollback, Selector, SetSlots, Shown, Stats, Trial, Undone, VerifyReport, WriteOptions,
-    WriteReport, WrittenEvent, WrittenRecord,
+    Alike, AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, Dedupe, ForgetReceipt,
+    Forgotten, Found, GateQuestion, Health, HealthDetail, LegOutcome, LegReport, MemoryManager, MigrationPlan,
+    MigrationReport, Mode, QualityGate, QualityReport, Query, RecordOutcome, ReembeddingPlan, ReembeddingReport,
+    Retrieval, Rollback, Selector, SetSlots, Shown, Stats, Trial, Undone, VerifyReport, WriteOptions, WriteReport,
+    WrittenEvent, WrittenRecord,
 };
 pub use mnemic_core::{
     AppendOutcome, Appended, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison, Cursor, Digest,
@@ -26,4 +27,5 @@ pub use mnemic_core::{
     SlotMode, SlotWrite, Slots, StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Value, Version,
     VersionedSlots, filter, ids, limits, policy, ports, suggest, value,
 };
+pub use mnemic_embedders::Price;
 pub use mnemic_migration::{Comparison as MemoryComparison, Followed};

@@ -20,6 +20,7 @@ use crate::{
         Fault, Format, Interpreter,
         lines::Lines,
         load::{Loader, Placement, Split, namespace_for},
+        rows::Defaults,
     },
 };
 
@@ -47,7 +48,7 @@ pub(crate) struct Measured {
 pub(crate) async fn load(memory: &MemoryManager, corpus: &Path, bar: &ProgressBar) -> Result<u64> {
     let file = File::open(corpus).map_err(|error| Failure::io("read", corpus, &error))?;
     let mut lines = Lines::new(file);
-    let mut interpreter = Interpreter::new(Some(Format::Conversations), None, None);
+    let mut interpreter = Interpreter::new(Some(Format::Conversations), Defaults::default());
     let placement = Placement { memory: memory.clone(), split: Split::ByPlace, prefix: String::new() };
     let mut loader = Loader::new(placement, false);
     while let Some(line) = lines.next().map_err(|error| Failure::io("read", corpus, &error))? {
@@ -126,7 +127,7 @@ mod tests {
     fn a_session_stands_where_its_best_record_stands() {
         let ranked: Vec<&str> = ["s1#4", "s2#0", "s1#1", "s3#9"].into_iter().map(session).collect();
         let gold = BTreeSet::from(["s2", "s3"]);
-        assert_eq!(super::super::metrics::recall(&ranked, &gold, 2), 0.5);
-        assert_eq!(super::super::metrics::recall(&ranked, &gold, 3), 1.0);
+        assert_eq!(mnemic::policy::ranking::recall(&ranked, &gold, 2), 0.5);
+        assert_eq!(mnemic::policy::ranking::recall(&ranked, &gold, 3), 1.0);
     }
 }

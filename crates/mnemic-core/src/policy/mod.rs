@@ -6,5 +6,6 @@ pub mod duplicates;
 pub mod fusion;
 pub mod priors;
 pub mod prompt;
+pub mod ranking;
 pub mod reflection;
 pub mod tokens;

@@ -1,7 +1,7 @@
 //! Moving a namespace to another memory: exactly, again and again until nothing is left, and compared. Not here: how commits are read
 //! and repeated (`mnemic-migration`).
 
-use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Filter, PageRequest, RecordId, Result};
+use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, RecordId, Result};
 use mnemic_migration::{AsIs, Comparison, Followed, Lens, Reembed, Side, compare, follow_through};
 
 use super::{MemoryManager, Query, Retrieval};
@@ -10,8 +10,6 @@ use super::{MemoryManager, Query, Retrieval};
 const PAGE: usize = 1000;
 /// The same where texts are embedded on the way: what is cut off is embedded, and paid for, again.
 const EMBEDDED_PAGE: usize = 250;
-/// Bytes of a record's text that are asked for in a sampled retrieval.
-const ASKED_BYTES: usize = 200;
 
 /// What a migration meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ impl MigrationReport {
 
 /// What becomes of embeddings on their way to another memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Carried {
+pub(super) enum Carried {
     AsTheyAre,
     Anew,
 }
@@ -138,7 +136,12 @@ impl MemoryManager {
         self.carry(target, carried, reached).await
     }
 
-    async fn carry(&self, target: &Self, carried: Carried, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
+    pub(super) async fn carry(
+        &self,
+        target: &Self,
+        carried: Carried,
+        reached: impl FnMut(ChangeSeq) + Send,
+    ) -> Result<Followed> {
         let anew: Reembed<'_>;
         let (lens, page): (&dyn Lens, usize) = match carried {
             Carried::AsTheyAre => (&AsIs, PAGE),
@@ -201,27 +204,15 @@ impl MemoryManager {
 
     /// Asks both for what is said in records that lie evenly apart.
     async fn sample(&self, target: &Self, samples: usize, report: &mut MigrationReport) -> Result<()> {
-        let step = usize::try_from(report.comparison.records).unwrap_or(usize::MAX).div_ceil(samples.max(1)).max(1);
-        let (mut page, mut seen) = (PageRequest::largest(), 0usize);
         let (mut expected, mut found) = (0usize, 0usize);
-        while report.asked < samples {
-            let listed = self.list(&Filter::all(), None, &page).await?;
-            for record in &listed.items {
-                seen += 1;
-                if (seen - 1).is_multiple_of(step) && report.asked < samples && !record.text.trim().is_empty() {
-                    let query = Query::new(beginning(&record.text));
-                    let (theirs, ours) = (self.retrieve(&query).await?, target.retrieve(&query).await?);
-                    let (theirs, ours) = (ids(&theirs), ids(&ours));
-                    report.asked += 1;
-                    report.same_order += usize::from(theirs == ours);
-                    expected += theirs.len();
-                    found += theirs.iter().filter(|id| ours.contains(id)).count();
-                }
-            }
-            if listed.next.is_none() {
-                break;
-            }
-            page = page.after(listed.next);
+        for question in self.sampled(samples).await? {
+            let query = Query::new(question.text);
+            let (theirs, ours) = (self.retrieve(&query).await?, target.retrieve(&query).await?);
+            let (theirs, ours) = (ids(&theirs), ids(&ours));
+            report.asked += 1;
+            report.same_order += usize::from(theirs == ours);
+            expected += theirs.len();
+            found += theirs.iter().filter(|id| ours.contains(id)).count();
         }
         if expected > 0 {
             report.overlap = found as f64 / expected as f64;
@@ -232,10 +223,4 @@ impl MemoryManager {
 
 fn ids(found: &Retrieval) -> Vec<&RecordId> {
     found.hits.iter().map(|hit| &hit.record.id).collect()
-}
-
-/// The beginning of a text, cut between characters.
-fn beginning(text: &str) -> &str {
-    let end = (0..=ASKED_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or(text)
 }

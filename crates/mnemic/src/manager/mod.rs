@@ -9,6 +9,7 @@ mod hydrate;
 mod maintain;
 mod migrate;
 mod outbox;
+mod quality;
 mod query;
 mod read;
 mod reembed;
@@ -30,7 +31,9 @@ pub use forget::{ForgetReceipt, Forgotten, Selector};
 pub use health::{Health, HealthDetail, Stats};
 pub use maintain::VerifyReport;
 pub use migrate::{MigrationPlan, MigrationReport};
+pub use quality::{Alike, Found, GateQuestion, QualityGate, QualityReport};
 pub use query::{LegOutcome, LegReport, Mode, Query, Retrieval, Shown};
+pub use reembed::{ReembeddingPlan, ReembeddingReport};
 pub use undo::{Rollback, Undone};
 pub use write::{Dedupe, RecordOutcome, WriteOptions, WriteReport, WrittenEvent, WrittenRecord};
 
