@@ -32,6 +32,17 @@ impl PostgresConfig {
         Self { dsn: dsn.into(), admin_dsn: None, max_connections: 8 }
     }
 
+    /// Which database this is, the same for every program that reaches it by the same name: hosts, ports and database, without users and
+    /// passwords. Not for people.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a DSN that is none.
+    pub fn place(&self) -> Result<String> {
+        let driver = self.target()?.driver;
+        let hosts = (driver.get_hosts(), driver.get_hostaddrs(), driver.get_ports());
+        Ok(format!("{hosts:?} {}", driver.get_dbname().or(driver.get_user()).unwrap_or_default()))
+    }
+
     /// Who connects, as parsed from the DSN.
     pub(crate) fn target(&self) -> Result<Target> {
         Target::parse("dsn", &self.dsn)

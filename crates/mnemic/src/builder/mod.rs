@@ -2,7 +2,7 @@
 
 mod production;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use mnemic_core::{
     Namespace, Result,
@@ -27,7 +27,7 @@ use production::Making;
 use crate::{
     MemoryManager,
     config::{Profile, Settings},
-    engine::{Embedded, Engine, LazySpool, Parts, Place, Placed, worker},
+    engine::{Embedded, Engine, LazySpool, Origin, Parts, Place, Placed, of_env_file, worker},
 };
 
 /// How much each way of searching counts, above 0.
@@ -79,6 +79,8 @@ pub struct Builder {
     spool: Option<LazySpool>,
     cache: Option<Arc<Cached<dyn Embedder>>>,
     worker: Worker,
+    origin: Option<Origin>,
+    role_life: Duration,
 }
 
 /// Whether work that is left is done in the background.
@@ -101,6 +103,8 @@ impl Default for Builder {
             spool: None,
             cache: None,
             worker: Worker::No,
+            origin: None,
+            role_life: Duration::ZERO,
         }
     }
 }
@@ -120,6 +124,7 @@ impl Builder {
             indexes: vec![Placed { index: Arc::<LocalIndex>::clone(&index), place: Place::Near }],
             embedder: Arc::new(StaticEmbedder::new()?),
             embedded: Some(Embedded { ledger, index }),
+            origin: Some(Origin::directory(directory)),
             ..Self::default()
         })
     }
@@ -142,7 +147,19 @@ impl Builder {
             }
         };
         parts.reranker = production::reranker(settings)?;
+        if settings.profile.value != Profile::Dev {
+            parts.origin = Some(Origin::of_settings(settings));
+        }
         Ok(parts)
+    }
+
+    /// The parts that a file of variables asks for, such as the `.env` of another deployment. Nothing of this process's environment
+    /// reaches them; relative paths in it start where the file is.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with one line for each fault of the settings, and what [`Self::from_settings`] gives.
+    pub fn from_env_file(path: impl AsRef<Path>) -> Result<Self> {
+        of_env_file(path.as_ref())
     }
 
     /// Keeps what is true here.
@@ -150,6 +167,7 @@ impl Builder {
     pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
         self.ledger = ledger;
         self.embedded = None;
+        self.origin = None;
         self
     }
 
@@ -197,6 +215,8 @@ impl Builder {
     #[must_use]
     pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
         self.embedder = embedder;
+        // Whoever opened the same place by its name alone would embed with another model.
+        self.origin = None;
         self
     }
 
@@ -239,7 +259,10 @@ impl Builder {
             embedded: self.embedded,
             spool: self.spool,
             cache: self.cache,
+            origin: self.origin.unwrap_or_else(Origin::of_process),
+            role_life: self.role_life,
         }));
+        engine.register();
         // Without a runtime there is nobody to do it; then it is done when `drain` is called.
         if let (Worker::Yes, Ok(runtime)) = (self.worker, tokio::runtime::Handle::try_current()) {
             worker::start(&engine, &runtime);

@@ -29,6 +29,7 @@ use crate::config::{
     EmbedderChoice, IndexChoice, OpenAiProfile, PineconeApiVersion, RerankerChoice, Secret, Settings, Sourced,
     SpoolChoice,
 };
+use crate::engine::ROLE_LIFE;
 
 /// The parts that settings of the production profile ask for.
 pub(super) fn parts(settings: &Settings) -> Result<Builder> {
@@ -41,6 +42,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Builder> {
     let postgres = Backend::new("postgres", within(Layers::ledger(), deadline));
     let ledger: Arc<dyn Ledger> = Arc::new(PostgresLedger::from_pool(pool.clone()));
     let mut builder = Builder::default().ledger(Arc::new(Guarded::new(ledger, postgres.clone()))).in_background();
+    builder.role_life = ROLE_LIFE;
     builder = indexes(builder, settings, &pool, &postgres)?;
     if settings.spool.choice.value == SpoolChoice::On {
         builder = builder.spool(spool(settings));

@@ -8,8 +8,8 @@ use std::{
 };
 
 use mnemic_core::{
-    Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, Retry, UserId,
-    policy::audit,
+    Batch, Embedding, Error, ErrorKind, Idempotency, MemoryRecord, Namespace, Receipt, RecordId, Result, Retry, Role,
+    Task, UserId, policy::audit,
 };
 
 use mnemic_spool::{Quarantined, Spool, SpoolConfig, SpoolEntry, disk::Disk};
@@ -231,8 +231,46 @@ impl Engine {
                 }
             }
         }
-        self.noted(LEDGER, self.ledger.commit(namespace, batch).await)?;
-        self.note_pending(namespace);
+        let committed = self.noted(LEDGER, self.ledger.commit(namespace, batch.clone()).await);
+        match committed {
+            // What was committed here before the memory moved has been answered above, by its key.
+            Err(error) if error.kind() == ErrorKind::Conflict => self.replay_elsewhere(namespace, batch, error).await,
+            Err(error) => Err(error),
+            Ok(_) => {
+                self.note_pending(namespace);
+                Ok(())
+            }
+        }
+    }
+
+    /// Commits where the memory has moved to since the write was kept.
+    async fn replay_elsewhere(&self, namespace: &Namespace, mut batch: Batch, refused: Error) -> Result<()> {
+        self.forget_role(namespace);
+        let to = match self.role(namespace).await? {
+            Role::Moved { to } | Role::Moving { to } => to,
+            Role::Serving { .. } | Role::Copy { .. } => return Err(refused),
+        };
+        let there = self.elsewhere(&to)?;
+        let (engine, namespace) = (there.shared_engine(), there.namespace());
+        let model = engine.indexed_model(namespace).await?;
+        for write in &mut batch.writes {
+            if write.embedding.as_ref().is_some_and(|embedding| Some(embedding.model()) != model.as_ref()) {
+                write.embedding = None;
+                write.tasks = vec![Task::Embed];
+            }
+        }
+        let committed = engine.ledger.commit(namespace, batch).await;
+        if let Err(error) = committed {
+            // A switch that is under way ends soon, and the write waits for it.
+            let moving =
+                error.kind() == ErrorKind::Conflict && !matches!(engine.role(namespace).await?, Role::Serving { .. });
+            return Err(if moving {
+                Error::new(ErrorKind::Unavailable, error.message()).with_retry(Retry::Soon)
+            } else {
+                error
+            });
+        }
+        engine.note_pending(namespace);
         Ok(())
     }
 

@@ -23,6 +23,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes a namespace out of every index, and lets go of what is known of it.
+    pub(crate) async fn drop_indexes(&self, namespace: &Namespace) -> Result<()> {
+        let state = self.state(namespace);
+        for (placed, follower) in self.indexes.iter().zip(&state.followers) {
+            let mut feed = follower.feed.lock().await;
+            placed.index.drop_namespace(namespace).await?;
+            *feed = super::Feed::default();
+        }
+        self.forget_setup(namespace);
+        Ok(())
+    }
+
     async fn start_over(
         &self,
         namespace: &Namespace,

@@ -5,6 +5,7 @@ mod erased;
 mod follow;
 mod fresh;
 mod outages;
+mod roles;
 mod spooled;
 mod standing;
 pub(crate) mod worker;
@@ -31,6 +32,8 @@ pub(crate) use follow::part;
 pub(crate) use fresh::FreshView;
 use outages::Outage;
 pub(crate) use outages::is_away;
+use roles::Roles;
+pub(crate) use roles::{Place as Origin, ROLE_LIFE, of_env_file};
 pub(crate) use standing::Standing;
 
 /// How long the ledger may take to tell which models it holds.
@@ -71,6 +74,9 @@ pub(crate) struct Parts {
     pub(crate) embedded: Option<Embedded>,
     pub(crate) spool: Option<LazySpool>,
     pub(crate) cache: Option<Arc<Cached<dyn Embedder>>>,
+    pub(crate) origin: Origin,
+    /// How long a role that was read is believed.
+    pub(crate) role_life: Duration,
 }
 
 /// The parts of a memory, together.
@@ -93,6 +99,11 @@ pub(crate) struct Engine {
     pending: Mutex<BTreeSet<Namespace>>,
     states: Mutex<HashMap<Namespace, Arc<NamespaceState>>>,
     outages: Mutex<HashMap<String, Outage>>,
+    pub(crate) origin: Origin,
+    role_life: Duration,
+    roles: Roles,
+    /// Held while writes are brought to a mirror.
+    pub(crate) mirroring: tokio::sync::Mutex<()>,
 }
 
 /// What is remembered about a namespace between calls.
@@ -140,7 +151,8 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { ledger, indexes, embedder, reranker, clock, policies, embedded, spool, cache } = parts;
+        let Parts { ledger, indexes, embedder, reranker, clock, policies, embedded, spool, cache, origin, role_life } =
+            parts;
         Self {
             ledger,
             indexes,
@@ -156,6 +168,10 @@ impl Engine {
             pending: Mutex::default(),
             states: Mutex::default(),
             outages: Mutex::default(),
+            origin,
+            role_life,
+            roles: Roles::default(),
+            mirroring: tokio::sync::Mutex::default(),
         }
     }
 
@@ -210,6 +226,16 @@ impl Engine {
     /// The model of what indexes hold: the stored one while it is another than the embedder's.
     async fn indexed_model(&self, namespace: &Namespace) -> Result<Option<EmbeddingModel>> {
         Ok(self.foreign_model(namespace).await?.or_else(|| self.embedder.model().cloned()))
+    }
+
+    /// How long a switch waits until nobody believes in the old role any more.
+    pub(crate) fn role_life(&self) -> Duration {
+        self.role_life
+    }
+
+    /// Lets go of what is known of a namespace's indexes and models.
+    fn forget_setup(&self, namespace: &Namespace) {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
     }
 
     /// Namespaces touched since the start.

@@ -11,6 +11,8 @@ use super::Engine;
 pub(crate) struct Outage {
     /// When this process saw the first failure of the present row.
     pub(crate) since: Timestamp,
+    /// When it saw the last one.
+    pub(crate) last: Timestamp,
     /// The last failure.
     pub(crate) why: String,
 }
@@ -42,9 +44,10 @@ impl Engine {
         let since = self.clock.now();
         let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         let why = error.to_string();
-        outages.entry(part.to_owned()).and_modify(|outage| outage.why.clone_from(&why)).or_insert_with(|| {
+        let again = |outage: &mut Outage| (outage.why, outage.last) = (why.clone(), since);
+        outages.entry(part.to_owned()).and_modify(again).or_insert_with(|| {
             tracing::warn!(part, %error, "does not serve");
-            Outage { since, why: why.clone() }
+            Outage { since, last: since, why: why.clone() }
         });
     }
 

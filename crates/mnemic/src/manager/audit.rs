@@ -18,11 +18,8 @@ pub struct AuditReport {
 }
 
 impl MemoryManager {
-    /// Recomputes every hash of the namespace's chain, and that it still holds `anchor` if one is given.
-    ///
-    /// # Errors
-    /// `Corrupted`, naming the first position that does not hold.
-    pub async fn verify_audit(&self, anchor: Option<Checkpoint>) -> Result<AuditReport> {
+    /// See [`MemoryManager::verify_audit`].
+    pub(crate) async fn verify_audit_here(&self, anchor: Option<Checkpoint>) -> Result<AuditReport> {
         let mut verifier = ChainVerifier::new(anchor);
         self.each_event(&EventRange::default(), |entry| verifier.push(&entry)).await?;
         let (checkpoint, erased) = verifier.finish()?;

@@ -47,11 +47,8 @@ pub struct ConsolidationReport {
 }
 
 impl MemoryManager {
-    /// Merges duplicates and removes what is over or has faded, in one commit that can be undone. The same on every backend.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the policy's or filter's fault, `Conflict` if records changed meanwhile (nothing is done then).
-    pub async fn consolidate(&self, how: &Consolidation) -> Result<ConsolidationReport> {
+    /// See [`MemoryManager::consolidate`].
+    pub(crate) async fn consolidate_here(&self, how: &Consolidation) -> Result<ConsolidationReport> {
         how.filter.check()?;
         let now = self.now();
         let records = self.read_all(&how.filter).await?;

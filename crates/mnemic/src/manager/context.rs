@@ -57,20 +57,13 @@ pub struct ContextBlock {
 }
 
 impl MemoryManager {
-    /// A thread's slots now, or as of an instant. An unknown thread is empty at version 0.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn slots(&self, thread: &ThreadId, as_of: Option<Timestamp>) -> Result<VersionedSlots> {
+    /// See [`MemoryManager::slots`].
+    pub(crate) async fn slots_here(&self, thread: &ThreadId, as_of: Option<Timestamp>) -> Result<VersionedSlots> {
         self.engine.ledger.slots(&self.namespace, thread, as_of).await
     }
 
-    /// Sets or removes (`None`) slots of a thread in one step and answers what they are now; while the ledger cannot be reached
-    /// and the change waits in the spool, empty at version 0.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the slot, `Conflict` for a stale precondition.
-    pub async fn set_slots(
+    /// See [`MemoryManager::set_slots`].
+    pub(crate) async fn set_slots_here(
         &self,
         thread: &ThreadId,
         changes: BTreeMap<String, Option<String>>,
@@ -86,21 +79,18 @@ impl MemoryManager {
         batch.slots.push(write);
         batch.events.push(Self::journal("slots.written", 1, now)?);
         match self.engine.commit(&self.namespace, batch).await? {
-            Kept::Committed(_) => self.slots(thread, None).await,
+            Kept::Committed(_) => self.slots_here(thread, None).await,
             // What they are then is not known yet; version 0 says so.
             Kept::Spooled => Ok(VersionedSlots::default()),
         }
     }
 
-    /// Slots, the records about the query, and the thread's recent events as one prompt block within a token budget.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field, and what the ledger gives.
-    pub async fn context(&self, thread: &ThreadId, request: &ContextRequest) -> Result<ContextBlock> {
+    /// See [`MemoryManager::context`].
+    pub(crate) async fn context_here(&self, thread: &ThreadId, request: &ContextRequest) -> Result<ContextBlock> {
         if request.budget > MAX_BUDGET {
             return Err(Error::invalid("budget", format!("at most {MAX_BUDGET} tokens"), request.budget));
         }
-        let slots = self.slots(thread, None).await?;
+        let slots = self.slots_here(thread, None).await?;
         let events = self.recent_events(thread).await?;
         let about = request.query.clone().or_else(|| events.first().and_then(said));
         let (hits, degraded) = match about.filter(|text| !text.trim().is_empty()) {
@@ -113,7 +103,7 @@ impl MemoryManager {
                     filter: request.filter.clone(),
                     ..Query::default()
                 };
-                let found = self.retrieve(&query).await?;
+                let found = self.retrieve_here(&query).await?;
                 (found.hits, found.degraded)
             }
         };

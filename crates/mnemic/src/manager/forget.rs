@@ -45,11 +45,8 @@ pub struct ForgetReceipt {
 }
 
 impl MemoryManager {
-    /// Removes so that nothing readable stays: in the ledger, its history, its events, and every index.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the selector's fault, and what the ledger gives.
-    pub async fn forget(&self, selector: &Selector, trial: Trial) -> Result<ForgetReceipt> {
+    /// See [`MemoryManager::forget`].
+    pub(crate) async fn forget_here(&self, selector: &Selector, trial: Trial) -> Result<ForgetReceipt> {
         let target = match selector {
             Selector::Ids(ids) => {
                 if ids.is_empty() || ids.len() > limits::BATCH {

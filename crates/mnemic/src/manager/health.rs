@@ -204,11 +204,8 @@ impl MemoryManager {
         Some(self.detail(SPOOL, found))
     }
 
-    /// Counts what the namespace holds.
-    ///
-    /// # Errors
-    /// What the ledger or an index gives.
-    pub async fn stats(&self) -> Result<Stats> {
+    /// See [`MemoryManager::stats`].
+    pub(crate) async fn stats_here(&self) -> Result<Stats> {
         self.engine.sync_all(&self.namespace).await?;
         let ledger = self.engine.ledger.report(&self.namespace).await?;
         let mut indexes = Vec::new();

@@ -22,11 +22,8 @@ pub struct VerifyReport {
 const SHOWN_FAULTS: usize = 20;
 
 impl MemoryManager {
-    /// Compares every index with the ledger record by record, and checks the ledger's own files.
-    ///
-    /// # Errors
-    /// What the ledger or an index gives; differences are in the answer.
-    pub async fn verify(&self) -> Result<VerifyReport> {
+    /// See [`MemoryManager::verify`].
+    pub(crate) async fn verify_here(&self) -> Result<VerifyReport> {
         let mut faults = Vec::new();
         if let Some(embedded) = &self.engine.embedded {
             faults.extend(embedded.ledger.verify(&self.namespace).await?);
@@ -106,11 +103,8 @@ impl MemoryManager {
         Ok(())
     }
 
-    /// Rebuilds every index of the namespace from the ledger.
-    ///
-    /// # Errors
-    /// What the ledger or an index gives.
-    pub async fn reindex(&self) -> Result<()> {
+    /// See [`MemoryManager::reindex`].
+    pub(crate) async fn reindex_here(&self) -> Result<()> {
         self.engine.rebuild_indexes(&self.namespace).await?;
         self.engine.persist(&self.namespace).await
     }

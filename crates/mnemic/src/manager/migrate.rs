@@ -89,7 +89,7 @@ impl MemoryManager {
         {
             obstacles.push(format!(
                 "the memory's embeddings are by {other}, the target's embedder is {model}: give the target that embedder (embeddings \
-                 move as they are), or none"
+                 move as they are), or none, or have `mnemic reembed` make new ones"
             ));
         }
         Ok(MigrationPlan {
@@ -110,7 +110,8 @@ impl MemoryManager {
     /// change feed become the same. Tells each position of the feed that is reached.
     ///
     /// It may be stopped anywhere and called again: it goes on where the target stands. This memory is only read, and may be written to
-    /// meanwhile; what is written then is brought over by the next call. The target must not be written to.
+    /// meanwhile; what is written then is brought over by the next call. The target becomes a copy that refuses other writes until
+    /// [`Self::cut_over`].
     ///
     /// # Errors
     /// `Unsupported` for what [`Self::plan_migration`] calls an obstacle, `Conflict` if the target holds something else, and what
@@ -121,6 +122,7 @@ impl MemoryManager {
         if !plan.obstacles.is_empty() {
             return Err(Error::new(ErrorKind::Unsupported, plan.obstacles.join("; ")));
         }
+        self.claim(target).await?;
         let followed = self.carry(target, Carried::AsTheyAre, reached).await?;
         target.engine.sync_all(&target.namespace).await?;
         Ok(followed)
@@ -146,6 +148,8 @@ impl MemoryManager {
         let (lens, page): (&dyn Lens, usize) = match carried {
             Carried::AsTheyAre => (&AsIs, PAGE),
             Carried::Anew => {
+                // Opened with another embedder than the one that made the copy: two spaces would meet in it.
+                target.engine.check_model(&target.namespace).await?;
                 anew = Reembed::new(target.engine.embedder.as_ref())?;
                 (&anew, EMBEDDED_PAGE)
             }
@@ -196,7 +200,7 @@ impl MemoryManager {
     /// What either side gives; differences are in the answer.
     pub async fn compare_with(&self, target: &Self, samples: usize) -> Result<MigrationReport> {
         let comparison = compare(self.side(), target.side()).await?;
-        let index_faults = target.verify().await?.faults;
+        let index_faults = target.verify_here().await?.faults;
         let mut report = MigrationReport { comparison, index_faults, overlap: 1.0, ..MigrationReport::default() };
         self.sample(target, samples, &mut report).await?;
         Ok(report)
@@ -207,7 +211,7 @@ impl MemoryManager {
         let (mut expected, mut found) = (0usize, 0usize);
         for question in self.sampled(samples).await? {
             let query = Query::new(question.text);
-            let (theirs, ours) = (self.retrieve(&query).await?, target.retrieve(&query).await?);
+            let (theirs, ours) = (self.retrieve_here(&query).await?, target.retrieve_here(&query).await?);
             let (theirs, ours) = (ids(&theirs), ids(&ours));
             report.asked += 1;
             report.same_order += usize::from(theirs == ours);

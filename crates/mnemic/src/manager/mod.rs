@@ -5,16 +5,20 @@ mod consolidate;
 mod context;
 mod forget;
 mod health;
+mod home;
 mod hydrate;
 mod maintain;
 mod migrate;
+mod mirror;
 mod outbox;
 mod quality;
 mod query;
 mod read;
 mod reembed;
 mod retrieve;
+mod switch;
 mod undo;
+mod verbs;
 mod walk;
 mod write;
 
@@ -34,6 +38,7 @@ pub use migrate::{MigrationPlan, MigrationReport};
 pub use quality::{Alike, Found, GateQuestion, QualityGate, QualityReport};
 pub use query::{LegOutcome, LegReport, Mode, Query, Retrieval, Shown};
 pub use reembed::{ReembeddingPlan, ReembeddingReport};
+pub use switch::{CutOver, MovePhase, MoveStatus, Switched};
 pub use undo::{Rollback, Undone};
 pub use write::{Dedupe, RecordOutcome, WriteOptions, WriteReport, WrittenEvent, WrittenRecord};
 
@@ -106,6 +111,10 @@ impl MemoryManager {
             Error::new(ErrorKind::InvalidConfig, "the working directory cannot be read").with_source(error)
         })?;
         config::load(&Inputs { flags: &flags, environment: &|name| std::env::var_os(name), working_directory: &here })
+    }
+
+    pub(crate) fn shared_engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
     }
 
     /// The namespace that every call of this handle is confined to.

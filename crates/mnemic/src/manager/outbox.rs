@@ -14,12 +14,8 @@ use crate::engine::worker::Left;
 const DRAIN_PAGE: usize = 256;
 
 impl MemoryManager {
-    /// Replays what waits in the spool, then makes pending embeddings until none is left, and answers how many were made. Safe to
-    /// call at any time, by anybody.
-    ///
-    /// # Errors
-    /// What the embedder or the ledger gives; what was finished before stays finished.
-    pub async fn drain(&self) -> Result<usize> {
+    /// See [`MemoryManager::drain`].
+    pub(crate) async fn drain_here(&self) -> Result<usize> {
         self.engine.replay_own(&self.namespace).await?;
         let mut made = 0;
         loop {

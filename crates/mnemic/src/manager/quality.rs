@@ -139,7 +139,7 @@ impl MemoryManager {
             let mut sums = Sums::default();
             for question in questions {
                 let query = Query { mode: *mode, limit: Some(TOP), ..Query::new(question.text.as_str()) };
-                let (theirs, ours) = (self.retrieve(&query).await?, copy.retrieve(&query).await?);
+                let (theirs, ours) = (self.retrieve_here(&query).await?, copy.retrieve_here(&query).await?);
                 report.degraded += usize::from(degraded(&ours));
                 sums.add(question, &ids(&theirs), &ids(&ours));
             }
@@ -173,7 +173,7 @@ impl MemoryManager {
         let step = usize::try_from(held).unwrap_or(usize::MAX).div_ceil(samples.max(1)).max(1);
         let (mut page, mut seen, mut questions) = (PageRequest::largest(), 0usize, Vec::new());
         while questions.len() < samples {
-            let listed = self.list(&Filter::all(), None, &page).await?;
+            let listed = self.list_here(&Filter::all(), None, &page).await?;
             for record in listed.items {
                 seen += 1;
                 if (seen - 1).is_multiple_of(step) && questions.len() < samples && !record.text.trim().is_empty() {

@@ -11,11 +11,12 @@ use mnemic_core::{
 use super::MemoryManager;
 
 impl MemoryManager {
-    /// Reads records by id, position by position; `None` where absent or expired.
-    ///
-    /// # Errors
-    /// `InvalidInput` for more than 1000 ids, and what the ledger gives.
-    pub async fn get(&self, ids: &[RecordId], as_of: Option<Timestamp>) -> Result<Vec<Option<MemoryRecord>>> {
+    /// See [`MemoryManager::get`].
+    pub(crate) async fn get_here(
+        &self,
+        ids: &[RecordId],
+        as_of: Option<Timestamp>,
+    ) -> Result<Vec<Option<MemoryRecord>>> {
         if ids.len() > limits::BATCH {
             return Err(Error::invalid("ids", format!("at most {} ids", limits::BATCH), format!("{} ids", ids.len())));
         }
@@ -26,11 +27,8 @@ impl MemoryManager {
         Ok(stored.into_iter().map(|stored| stored.map(|stored| stored.record).filter(current)).collect())
     }
 
-    /// Walks the records that pass a filter and have not expired, in order of first insertion or its reverse.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the filter's fault, and what the ledger gives.
-    pub async fn list(
+    /// See [`MemoryManager::list`].
+    pub(crate) async fn list_here(
         &self,
         filter: &Filter,
         as_of: Option<Timestamp>,
@@ -43,61 +41,40 @@ impl MemoryManager {
         Ok(Page { items: found.items.into_iter().map(|stored| stored.record).collect(), next: found.next })
     }
 
-    /// Everything that passes, expired or not, with embeddings: for moving data without embedding it again.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn list_stored(&self, filter: &Filter, page: &PageRequest) -> Result<Page<StoredRecord>> {
+    /// See [`MemoryManager::list_stored`].
+    pub(crate) async fn list_stored_here(&self, filter: &Filter, page: &PageRequest) -> Result<Page<StoredRecord>> {
         filter.check()?;
         let read = Read { as_of: None, embeddings: Embeddings::Include };
         self.engine.ledger.scan(&self.namespace, filter, read, page).await
     }
 
-    /// Every revision of a record, newest first; empty if it never existed or was forgotten.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn history(&self, id: &RecordId) -> Result<Vec<Revision>> {
+    /// See [`MemoryManager::history`].
+    pub(crate) async fn history_here(&self, id: &RecordId) -> Result<Vec<Revision>> {
         self.engine.ledger.history(&self.namespace, id).await
     }
 
-    /// Reads the audit chain.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn events(&self, range: &EventRange, page: &PageRequest) -> Result<Page<ChainedEvent>> {
+    /// See [`MemoryManager::events`].
+    pub(crate) async fn events_here(&self, range: &EventRange, page: &PageRequest) -> Result<Page<ChainedEvent>> {
         self.engine.ledger.events(&self.namespace, range, page).await
     }
 
-    /// Lists threads that hold events.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn threads(&self, page: &PageRequest) -> Result<Page<ThreadSummary>> {
+    /// See [`MemoryManager::threads`].
+    pub(crate) async fn threads_here(&self, page: &PageRequest) -> Result<Page<ThreadSummary>> {
         self.engine.ledger.threads(&self.namespace, page).await
     }
 
-    /// Lists threads that hold slots.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn slot_threads(&self, page: &PageRequest) -> Result<Page<ThreadId>> {
+    /// See [`MemoryManager::slot_threads`].
+    pub(crate) async fn slot_threads_here(&self, page: &PageRequest) -> Result<Page<ThreadId>> {
         self.engine.ledger.slot_threads(&self.namespace, page).await
     }
 
-    /// Every version of a thread's slots, newest first.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn slots_history(&self, thread: &ThreadId) -> Result<Vec<SlotsRevision>> {
+    /// See [`MemoryManager::slots_history`].
+    pub(crate) async fn slots_history_here(&self, thread: &ThreadId) -> Result<Vec<SlotsRevision>> {
         self.engine.ledger.slots_history(&self.namespace, thread).await
     }
 
-    /// Changes after a position of the feed, at most `limit`.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn changes(&self, after: ChangeSeq, limit: usize) -> Result<Vec<Change>> {
+    /// See [`MemoryManager::changes`].
+    pub(crate) async fn changes_here(&self, after: ChangeSeq, limit: usize) -> Result<Vec<Change>> {
         self.engine.ledger.changes(&self.namespace, after, limit).await
     }
 
@@ -109,11 +86,8 @@ impl MemoryManager {
         self.engine.ledger.namespaces(page).await
     }
 
-    /// Every event of a thread in order, one line each: `{timestamp} {source}:{action} {payload}`.
-    ///
-    /// # Errors
-    /// What the ledger gives.
-    pub async fn snapshot_thread(&self, thread: &ThreadId) -> Result<String> {
+    /// See [`MemoryManager::snapshot_thread`].
+    pub(crate) async fn snapshot_thread_here(&self, thread: &ThreadId) -> Result<String> {
         let range = EventRange { thread_id: Some(thread.clone()), ..EventRange::default() };
         let mut snapshot = String::new();
         let show = |entry: ChainedEvent| {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use mnemic_core::{
-    ChangeSeq, EmbeddingModel, Error, ErrorKind, Filter, MemoryRecord, PageRequest, RecordId, Result,
+    ChangeSeq, EmbeddingModel, Error, ErrorKind, Filter, MemoryRecord, PageRequest, RecordId, Result, Role,
     ports::{Purpose, Read},
 };
 use mnemic_embedders::{Price, estimated_tokens, list_price};
@@ -14,6 +14,8 @@ use super::{MemoryManager, QualityGate, QualityReport, migrate::Carried};
 
 /// Texts that are embedded to learn how long all of them take.
 const MEASURED: usize = 64;
+/// How many pointers are followed.
+const HOPS: usize = 64;
 
 /// What embedding a memory anew meets.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +86,27 @@ struct Left {
 }
 
 impl MemoryManager {
+    /// The space of this memory's embeddings; `None` if it makes none.
+    pub fn embedding_model(&self) -> Option<&EmbeddingModel> {
+        self.engine.embedder.model()
+    }
+
+    /// The handle of the place that serves this memory, or of the one that handed it over to `target`: what a further step of a move
+    /// to `target` starts from, however often the memory moved before.
+    ///
+    /// # Errors
+    /// `Unavailable` for a place that cannot be opened from here, and what the ledgers give.
+    pub async fn place_before(&self, target: &Self) -> Result<Self> {
+        let (end, mut here) = (target.address()?, self.clone());
+        for _ in 0..HOPS {
+            match here.engine.ledger.assignment(&here.namespace).await?.role {
+                Role::Moved { to } if to != end => here = here.engine.elsewhere(&to)?,
+                _ => return Ok(here),
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict, "the pointers that moves left behind lead in a circle"))
+    }
+
     /// What giving this memory the embeddings of `target` would meet. Writes nothing; the first few texts are embedded, to learn how
     /// long that takes.
     ///
@@ -182,6 +205,7 @@ impl MemoryManager {
         if !obstacles.is_empty() {
             return Err(Error::new(ErrorKind::Unsupported, obstacles.join("; ")));
         }
+        self.claim(target).await?;
         let followed = self.carry(target, Carried::Anew, reached).await?;
         target.engine.sync_all(&target.namespace).await?;
         Ok(followed)
@@ -200,7 +224,7 @@ impl MemoryManager {
         Ok(ReembeddingReport {
             comparison: compare_expecting(self.side(), target.side(), Expected::By(model)).await?,
             missing: missing(target.side(), target.engine.embedder.as_ref()).await?,
-            index_faults: target.verify().await?.faults,
+            index_faults: target.verify_here().await?.faults,
             quality: self.ask_both(target, gate).await?,
         })
     }

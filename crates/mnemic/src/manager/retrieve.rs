@@ -37,12 +37,8 @@ pub(super) struct Scene {
 }
 
 impl MemoryManager {
-    /// Finds the records that are about the query's text, with the reasons.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field, `Unsupported` for dense search without an embedding model, and what the ledger gives. A
-    /// failing leg is no error while another one answers.
-    pub async fn retrieve(&self, query: &Query) -> Result<Retrieval> {
+    /// See [`MemoryManager::retrieve`].
+    pub(crate) async fn retrieve_here(&self, query: &Query) -> Result<Retrieval> {
         let started = Instant::now();
         let limit = self.check_query(query)?;
         let scene = match query.as_of {

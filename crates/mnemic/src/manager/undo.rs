@@ -32,11 +32,8 @@ const APPLIED: &str = "consolidation.applied";
 const UNDONE: &str = "consolidation.undone";
 
 impl MemoryManager {
-    /// Takes a consolidation back: all of it or, if a record changed since, none of it.
-    ///
-    /// # Errors
-    /// `NotFound` for an unknown id, `Conflict` if it was undone before or a record changed since, naming the record.
-    pub async fn undo_consolidation(&self, id: &str) -> Result<Undone> {
+    /// See [`MemoryManager::undo_consolidation`].
+    pub(crate) async fn undo_consolidation_here(&self, id: &str) -> Result<Undone> {
         let now = self.now();
         let steps = self.rollback_of(id).await?;
         let mut batch = Batch::new(now);

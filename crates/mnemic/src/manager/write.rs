@@ -111,12 +111,8 @@ struct Prepared {
 }
 
 impl MemoryManager {
-    /// Keeps records: all of them or none. A record whose id exists replaces it.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the record and the field, `Conflict` for a stale precondition or a reused idempotency key,
-    /// `ModelMismatch` if the namespace was embedded with another model, and what the ledger gives.
-    pub async fn write(&self, records: Vec<NewRecord>, options: &WriteOptions) -> Result<WriteReport> {
+    /// See [`MemoryManager::write`].
+    pub(crate) async fn write_here(&self, records: Vec<NewRecord>, options: &WriteOptions) -> Result<WriteReport> {
         if records.is_empty() || records.len() > limits::BATCH {
             return Err(Error::invalid(
                 "records",
@@ -145,11 +141,8 @@ impl MemoryManager {
         self.commit_records(batch, prepared).await.map(|(report, _)| report)
     }
 
-    /// Appends an event. The same event again changes nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field, `Conflict` if another event has this id.
-    pub async fn log_audit(&self, event: NewEvent) -> Result<(EventId, Appended)> {
+    /// See [`MemoryManager::log_audit`].
+    pub(crate) async fn log_audit_here(&self, event: NewEvent) -> Result<(EventId, Appended)> {
         let now = self.now();
         let event = self.timed(event).await?;
         let untimed = self.engine.spool.is_some() && event.event_id.is_some() && event.timestamp.is_none();
@@ -167,12 +160,8 @@ impl MemoryManager {
         Ok((event_id, appended.ok_or_else(|| Error::bug("a commit lost its event"))?))
     }
 
-    /// Appends an event and keeps the records that the reflection policy makes of it, in one commit. The same event again
-    /// changes nothing.
-    ///
-    /// # Errors
-    /// Those of [`Self::write`] and [`Self::log_audit`].
-    pub async fn write_event(&self, event: NewEvent) -> Result<WrittenEvent> {
+    /// See [`MemoryManager::write_event`].
+    pub(crate) async fn write_event_here(&self, event: NewEvent) -> Result<WrittenEvent> {
         let now = self.now();
         let event = self.timed(event).await?;
         let untimed = event.event_id.is_some() && event.timestamp.is_none();

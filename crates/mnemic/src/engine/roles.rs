@@ -1,0 +1,228 @@
+//! The roles of namespaces as this process last saw them, and finding the memory that an address names. Not here: what a role means
+//! for a call (`manager/home`).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use mnemic_core::{Address, Assignment, Error, ErrorKind, Namespace, Result, Role, policy::audit};
+use mnemic_postgres::PostgresConfig;
+
+use super::{Engine, is_away};
+use crate::{
+    Builder, MemoryManager,
+    config::{self, Flags, Inputs, Origin, Profile, Settings},
+};
+
+/// How long a server's answer about a role is believed. A switch waits for as long before anybody takes writes at the new place, so that
+/// nobody reads the old place after something was written to the new one.
+pub(crate) const ROLE_LIFE: Duration = Duration::from_secs(1);
+/// How long a call waits to be told the role, before it goes on with what was seen last.
+const ROLE_PATIENCE: Duration = Duration::from_millis(500);
+
+const DIRECTORY: &str = "dir:";
+const ENV_FILE: &str = "env:";
+
+/// The engines of this process, by their origin, so that a pointer to one of them leads to it.
+static ENGINES: LazyLock<Mutex<BTreeMap<String, Weak<Engine>>>> = LazyLock::new(Mutex::default);
+
+fn engines() -> std::sync::MutexGuard<'static, BTreeMap<String, Weak<Engine>>> {
+    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where an engine comes from, in the words of an address: how another process opens the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place(String);
+
+impl Place {
+    /// A directory with the parts of the embedded mode.
+    pub(crate) fn directory(path: &Path) -> Self {
+        Self(format!("{DIRECTORY}{}", absolute(path).display()))
+    }
+
+    /// What settings name: their file of variables if that decides, else their directory, else only a name for people.
+    pub(crate) fn of_settings(settings: &Settings) -> Self {
+        let decides = match (settings.profile.value, &settings.postgres_dsn) {
+            (Profile::Embedded, _) => Some(&settings.directory.origin),
+            (Profile::Production, Some(dsn)) => Some(&dsn.origin),
+            _ => None,
+        };
+        match (decides, &settings.postgres_dsn) {
+            (Some(Origin::EnvFile(path)), _) => Self(format!("{ENV_FILE}{}", absolute(path).display())),
+            (Some(_), _) if settings.profile.value == Profile::Embedded => Self::directory(&settings.directory.value),
+            (Some(_), Some(dsn)) => Self::of_database(settings, dsn.value.expose()),
+            _ => Self::of_process(),
+        }
+    }
+
+    /// A database and what is used with it. No other process can follow it, and it tells nobody where the database is.
+    fn of_database(settings: &Settings, dsn: &str) -> Self {
+        let Ok(place) = PostgresConfig::new(dsn).place() else { return Self::of_process() };
+        let parts = format!("{place} {} {}", settings.index.value, settings.embedder.value);
+        let digest = audit::digest(parts.as_bytes()).to_string();
+        Self(format!("postgresql:{}", digest.get(..16).unwrap_or_default()))
+    }
+
+    /// A memory that only this process can find.
+    pub(crate) fn of_process() -> Self {
+        Self(format!("process:{}", uuid::Uuid::new_v4()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_unknown| path.to_owned())
+}
+
+/// A role, and when it was read.
+pub(super) struct Seen {
+    assignment: Assignment,
+    at: Instant,
+}
+
+/// What is remembered of roles.
+#[derive(Default)]
+pub(super) struct Roles {
+    seen: Mutex<HashMap<Namespace, Seen>>,
+    /// Memories that addresses led to.
+    opened: Mutex<HashMap<String, Arc<Engine>>>,
+    /// Second places of writes that a caller asked for.
+    mirrors: Mutex<HashMap<Namespace, MemoryManager>>,
+}
+
+impl Engine {
+    /// Makes the engine known to whoever in this process follows a pointer to it.
+    pub(crate) fn register(self: &Arc<Self>) {
+        let mut engines = engines();
+        engines.retain(|_, engine| engine.strong_count() > 0);
+        engines.insert(self.origin.as_str().to_owned(), Arc::downgrade(self));
+    }
+
+    /// Where a namespace of this engine can be found.
+    pub(crate) fn address(&self, namespace: &Namespace) -> Result<Address> {
+        Address::new(self.origin.as_str(), namespace.clone())
+    }
+
+    /// The role of a namespace. While the ledger is away, the one that was seen last: writes wait in the spool and reads tell.
+    pub(crate) async fn role(&self, namespace: &Namespace) -> Result<Role> {
+        let known = self.seen_role(namespace);
+        if let Some((role, age)) = &known
+            && *age < self.role_life
+        {
+            return Ok(role.clone());
+        }
+        let late =
+            |_elapsed| Error::new(ErrorKind::Unavailable, "the ledger did not tell the role of the namespace in time");
+        let asked = tokio::time::timeout(ROLE_PATIENCE, self.ledger.assignment(namespace)).await.map_err(late);
+        match asked.and_then(|answer| answer) {
+            Ok(assignment) => Ok(self.note_role(namespace, assignment)),
+            Err(error) if is_away(&error) => {
+                let role = known.map(|(role, _)| role).unwrap_or_default();
+                let epoch = self.seen_epoch(namespace);
+                Ok(self.note_role(namespace, Assignment { epoch, role }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn set_mirror(&self, namespace: &Namespace, mirror: Option<MemoryManager>) {
+        let mut mirrors = self.roles.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        match mirror {
+            Some(mirror) => drop(mirrors.insert(namespace.clone(), mirror)),
+            None => drop(mirrors.remove(namespace)),
+        }
+    }
+
+    pub(crate) fn own_mirror(&self, namespace: &Namespace) -> Option<MemoryManager> {
+        self.roles.mirrors.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    }
+
+    fn seen_role(&self, namespace: &Namespace) -> Option<(Role, Duration)> {
+        let seen = self.roles.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(namespace).map(|seen| (seen.assignment.role.clone(), seen.at.elapsed()))
+    }
+
+    fn seen_epoch(&self, namespace: &Namespace) -> u64 {
+        let seen = self.roles.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(namespace).map_or(0, |seen| seen.assignment.epoch)
+    }
+
+    /// Remembers a role. What is known of indexes belongs to one life of a namespace, so it is let go when the role changed.
+    pub(crate) fn note_role(&self, namespace: &Namespace, assignment: Assignment) -> Role {
+        let role = assignment.role.clone();
+        let epoch = assignment.epoch;
+        let mut seen = self.roles.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = seen.insert(namespace.clone(), Seen { assignment, at: Instant::now() });
+        drop(seen);
+        if before.is_some_and(|before| before.assignment.epoch != epoch) {
+            self.forget_setup(namespace);
+        }
+        role
+    }
+
+    /// Lets the next call ask again.
+    pub(crate) fn forget_role(&self, namespace: &Namespace) {
+        let mut seen = self.roles.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = seen.get_mut(namespace) {
+            seen.at = Instant::now().checked_sub(ROLE_LIFE * 2).unwrap_or(seen.at);
+        }
+    }
+
+    /// The memory that an address names.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be found from here, saying where it is.
+    pub(crate) fn elsewhere(&self, address: &Address) -> Result<MemoryManager> {
+        let namespace = address.namespace().clone();
+        let mut opened = self.roles.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = opened.get(address.ledger()) {
+            return Ok(MemoryManager::new(Arc::clone(engine), namespace));
+        }
+        let memory = open(address).map_err(|error| {
+            let message = format!("the memory is in {address}, which cannot be opened from here: {}", error.message());
+            Error::new(ErrorKind::Unavailable, message).with_source(error)
+        })?;
+        opened.insert(address.ledger().to_owned(), memory.shared_engine());
+        Ok(memory)
+    }
+}
+
+/// Opens what an address names: an engine of this process, a directory, or what a file of variables says.
+///
+/// # Errors
+/// `NotFound` for what is not there, `Unsupported` for an address that no other process can follow, and what opening gives.
+pub(crate) fn open(address: &Address) -> Result<MemoryManager> {
+    let namespace = address.namespace().clone();
+    if let Some(engine) = engines().get(address.ledger()).and_then(Weak::upgrade) {
+        return Ok(MemoryManager::new(engine, namespace));
+    }
+    if let Some(path) = address.ledger().strip_prefix(DIRECTORY) {
+        if !Path::new(path).is_dir() {
+            return Err(Error::not_found(format_args!("directory {path}")));
+        }
+        return Builder::embedded(path)?.build(namespace);
+    }
+    if let Some(path) = address.ledger().strip_prefix(ENV_FILE) {
+        return of_env_file(Path::new(path))?.build(namespace);
+    }
+    let message = "only the process or the settings that it was opened by lead to it; start with those settings";
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// The parts that a file of variables asks for. Nothing of this process's environment reaches them but where homes are: a variable that
+/// was meant for one memory must not lead to another. Relative paths start where the file is.
+pub(crate) fn of_env_file(path: &Path) -> Result<Builder> {
+    let path = absolute(path);
+    let here = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let flags = Flags { env_file: Some(path), ..Flags::default() };
+    let homes = |name: &str| ["HOME", "XDG_DATA_HOME"].contains(&name).then(|| env::var_os(name)).flatten();
+    let settings = config::load(&Inputs { flags: &flags, environment: &homes, working_directory: &here })?;
+    Builder::from_settings(&settings)
+}
