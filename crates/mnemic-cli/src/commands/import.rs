@@ -1,35 +1,25 @@
-//! `mnemic import`: reads a file into memory, line by line; running it again changes nothing and finishes what was cut off.
-//! Not here: the formats and the writing (`formats`).
+//! `mnemic import`: reads a file, or what another system left, into memory; running it again changes nothing and finishes what was
+//! cut off. Not here: reading row by row (`reading`), the formats and the writing (`formats`).
 
-use std::{
-    fmt::Write as _,
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    thread,
-};
+mod reading;
+
+use std::{fmt::Write as _, path::PathBuf};
 
 use indicatif::ProgressBar;
-use mnemic::{Digest, Namespace, NewEvent, Object, ThreadId, UserId, Value, ids::quoted};
-use tokio::sync::mpsc;
+use mnemic::{Namespace, NewEvent, Object, ThreadId, UserId, Value, ids::quoted};
+use reading::{Outcome, RowFault, read_all};
 
 use crate::{
     context::Context,
     exit::{Failure, Result},
     formats::{
-        Fault, Format, Interpreter,
-        lines::{Line, Lines},
+        Format,
         load::{Loaded, Loader, Placement, Split},
+        open::{Column, Wanted, open},
+        rows::Defaults,
     },
     output::{Answer, Format as Shown, tell},
 };
-
-/// Lines handed over at once.
-const CHUNK_LINES: usize = 512;
-/// Bytes handed over at once, beyond which a chunk ends early.
-const CHUNK_BYTES: usize = 1024 * 1024;
-/// Faults that are kept for the answer; all are counted.
-const SHOWN_FAULTS: usize = 100;
 
 /// Options of `import`.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +27,7 @@ pub(crate) struct Args {
     /// The file, or - for standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
-    /// What the file is; recognized by its first line without this
+    /// What the file is; recognized by its content without this
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Whether each conversation, or each namespace of an export, gets a namespace of its own [default: true]
@@ -52,7 +42,13 @@ pub(crate) struct Args {
     /// The user whom every chat message or paragraph is about
     #[arg(long, short, value_name = "ID")]
     user: Option<String>,
-    /// Stop at the first line that cannot be read
+    /// Which model made the embeddings of the file; they are kept if it is the memory's, and made anew from the texts otherwise
+    #[arg(long, value_name = "PROVIDER/NAME")]
+    model: Option<String>,
+    /// Which column of a table holds what, where it has another name, such as text=body; may be given several times
+    #[arg(long, value_name = "FIELD=COLUMN")]
+    column: Vec<Column>,
+    /// Stop at the first row that cannot be read
     #[arg(long)]
     strict: bool,
     /// Only say what would change
@@ -60,44 +56,23 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
-/// A line that could not be read.
-struct LineFault {
-    line: u64,
-    field: Option<String>,
-    message: String,
-}
-
-/// What came of reading a whole file.
-struct Outcome {
-    format: Option<Format>,
-    lines: u64,
-    faults: Vec<LineFault>,
-    refused: u64,
-    digest: Option<Digest>,
-}
-
-/// What the reading thread hands over.
-enum Chunk {
-    Lines(Vec<Line>, u64),
-    End(Digest),
-    Failed(io::Error),
-}
-
 /// Runs `import`.
 pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     let thread = args.thread.as_deref().map(ThreadId::new).transpose()?;
     let user = args.user.as_deref().map(UserId::new).transpose()?;
-    let mut interpreter = Interpreter::new(args.format, thread, user);
-    interpreter.default_chat_thread(stem_thread(&args.file));
-    let (source, length) = open(&args.file)?;
+    let defaults = Defaults { thread, user, model: args.model.clone() };
+    let wanted = Wanted { format: args.format, defaults, columns: args.column.clone() };
     let memory = ctx.open()?;
+    let source = open(&args.file, wanted)?;
     let split = if args.namespace_per_conversation == Some(false) { Split::Never } else { Split::ByPlace };
     let placement = Placement { memory: memory.clone(), split, prefix: args.prefix.clone() };
     let mut loader = Loader::new(placement, args.dry_run);
-    let bar = ctx.progress(length, "importing");
-    bar_in_bytes(&bar, length);
+    let bar = ctx.progress(source.length, "importing");
+    if source.in_bytes {
+        bar_in_bytes(&bar, source.length);
+    }
     let mut reminder = Reminder { armed: !args.dry_run };
-    let read = read_all(read_in_background(source), &mut interpreter, &mut loader, (&bar, args.strict)).await;
+    let read = read_all(source.rows, &mut loader, &bar, args.strict).await;
     reminder.armed = false;
     bar.finish_and_clear();
     if !args.dry_run {
@@ -120,25 +95,6 @@ impl Drop for Reminder {
     }
 }
 
-/// The thread of a chat that names none: the file's name without its ending.
-fn stem_thread(file: &Path) -> Option<ThreadId> {
-    ThreadId::new(file.file_stem()?.to_str().filter(|stem| *stem != "-")?).ok().filter(|thread| !thread.is_reserved())
-}
-
-fn open(file: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>)> {
-    if file == Path::new("-") {
-        return Ok((Box::new(io::stdin()), None));
-    }
-    let refused = |error: io::Error| Failure::io("read", file, &error);
-    let source = File::open(file).map_err(refused)?;
-    let about = source.metadata().map_err(refused)?;
-    if about.is_dir() {
-        let message = format!("file: expected a file, found the directory {}", file.display());
-        return Err(Failure::usage(message));
-    }
-    Ok((Box::new(source), about.is_file().then_some(about.len())))
-}
-
 fn bar_in_bytes(bar: &ProgressBar, length: Option<u64>) {
     let template = match length {
         Some(_) => "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
@@ -146,126 +102,6 @@ fn bar_in_bytes(bar: &ProgressBar, length: Option<u64>) {
     };
     if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
         bar.set_style(style);
-    }
-}
-
-/// Reads on a thread of its own, so that waiting for standard input never holds up Ctrl-C. The thread ends with the process.
-fn read_in_background(source: Box<dyn Read + Send>) -> mpsc::Receiver<Chunk> {
-    let (sender, receiver) = mpsc::channel(2);
-    thread::spawn(move || {
-        let mut lines = Lines::new(source);
-        loop {
-            match next_chunk(&mut lines) {
-                Ok(chunk) if chunk.is_empty() => break drop(sender.blocking_send(Chunk::End(lines.digest()))),
-                Ok(chunk) => {
-                    if sender.blocking_send(Chunk::Lines(chunk, lines.bytes())).is_err() {
-                        break;
-                    }
-                }
-                Err(error) => break drop(sender.blocking_send(Chunk::Failed(error))),
-            }
-        }
-    });
-    receiver
-}
-
-fn next_chunk<R: Read>(lines: &mut Lines<R>) -> io::Result<Vec<Line>> {
-    let (mut chunk, mut bytes) = (Vec::new(), 0);
-    while chunk.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
-        let Some(line) = lines.next()? else { break };
-        bytes += line.text.as_ref().map_or(0, String::len);
-        chunk.push(line);
-    }
-    Ok(chunk)
-}
-
-async fn read_all(
-    mut chunks: mpsc::Receiver<Chunk>,
-    interpreter: &mut Interpreter,
-    loader: &mut Loader,
-    (bar, strict): (&ProgressBar, bool),
-) -> Result<Outcome> {
-    let mut reading = Reading { interpreter, loader, strict, faults: Vec::new(), refused: 0, lines: 0 };
-    let mut digest = None;
-    while let Some(chunk) = chunks.recv().await {
-        match chunk {
-            Chunk::Lines(lines, bytes) => {
-                for line in lines {
-                    reading.line(line).await?;
-                }
-                bar.set_position(bytes);
-            }
-            Chunk::End(whole) => digest = Some(whole),
-            Chunk::Failed(error) => return Err(Failure::other(format!("cannot read on: {error}"))),
-        }
-    }
-    reading.end().await?;
-    let Reading { interpreter, faults, refused, lines, .. } = reading;
-    Ok(Outcome { format: interpreter.format(), lines, faults, refused, digest })
-}
-
-/// The state of reading one file.
-struct Reading<'a> {
-    interpreter: &'a mut Interpreter,
-    loader: &'a mut Loader,
-    strict: bool,
-    faults: Vec<LineFault>,
-    refused: u64,
-    lines: u64,
-}
-
-impl Reading<'_> {
-    async fn line(&mut self, line: Line) -> Result<()> {
-        self.lines = line.number;
-        let read = match line.text {
-            Ok(text) => self.interpreter.line(line.number, &text),
-            Err(error) => Err(Fault::Line(error)),
-        };
-        match read {
-            Ok(items) => {
-                for item in items {
-                    if let Err(error) = self.loader.push(item).await? {
-                        self.fault(line.number, &error)?;
-                    }
-                }
-                Ok(())
-            }
-            Err(Fault::Line(error)) => self.fault(line.number, &error),
-            Err(Fault::File(error)) => Err(error.into()),
-        }
-    }
-
-    async fn end(&mut self) -> Result<()> {
-        match self.interpreter.end() {
-            Ok(items) => {
-                for item in items {
-                    if let Err(error) = self.loader.push(item).await? {
-                        self.fault(self.lines, &error)?;
-                    }
-                }
-            }
-            Err(error) => self.fault(self.lines, &error)?,
-        }
-        Ok(self.loader.finish().await?)
-    }
-
-    fn fault(&mut self, line: u64, error: &mnemic::Error) -> Result<()> {
-        let message = format!("line {line}: {}", error.message());
-        if self.strict {
-            let mut failure = Failure::from(mnemic::Error::new(error.kind(), message));
-            failure.field = error.field().map(str::to_owned);
-            return Err(failure.hint("nothing from this line on was read; without --strict it would be passed over"));
-        }
-        self.refused += 1;
-        if self.faults.len() < SHOWN_FAULTS {
-            tell(&format!("mnemic: {}\n", crate::output::escaped(&message)));
-            self.faults.push(LineFault {
-                line,
-                field: error.field().map(str::to_owned),
-                message: error.message().to_owned(),
-            });
-        }
-        Ok(())
     }
 }
 
@@ -290,10 +126,10 @@ async fn log_one(
 ) -> mnemic::Result<()> {
     let mut event = NewEvent::new(ThreadId::new("import")?, "import", "file.imported");
     event.payload = loaded.object();
-    if let Some(digest) = whole.and_then(|outcome| outcome.digest) {
+    if let Some(digest) = whole.and_then(|outcome| outcome.about.digest) {
         event = event.with_payload("sha256", digest.to_string());
     }
-    if let Some(format) = whole.and_then(|outcome| outcome.format) {
+    if let Some(format) = whole.and_then(|outcome| outcome.about.format) {
         event = event.with_payload("format", format.as_str());
     }
     loader.memory(namespace).log_audit(event).await.map(drop)
@@ -301,21 +137,25 @@ async fn log_one(
 
 fn answer(ctx: &Context, args: &Args, loader: &Loader, outcome: &Outcome) -> Answer {
     let total = loader.total();
+    let unit = outcome.unit;
     let mut data = Object::from([
-        ("lines".to_owned(), Value::from(outcome.lines)),
+        (format!("{unit}s"), Value::from(outcome.rows)),
         ("refused".to_owned(), Value::from(outcome.refused)),
         ("dry_run".to_owned(), Value::from(args.dry_run)),
         ("total".to_owned(), total.object().into()),
     ]);
-    if let Some(format) = outcome.format {
+    if let Some(format) = outcome.about.format {
         data.insert("format".to_owned(), Value::from(format.as_str()));
     }
     let by_namespace: Object =
         loader.loaded().iter().map(|(name, loaded)| (name.to_string(), Value::from(loaded.object()))).collect();
     data.insert("namespaces".to_owned(), by_namespace.into());
-    data.insert("faults".to_owned(), Value::Array(outcome.faults.iter().map(fault_value).collect()));
+    data.insert(
+        "faults".to_owned(),
+        Value::Array(outcome.faults.iter().map(|fault| fault_value(fault, unit)).collect()),
+    );
     let failure = (outcome.refused > 0).then(|| {
-        let message = format!("{} of {} lines could not be read; the others were", outcome.refused, outcome.lines);
+        let message = format!("{} of {} {unit}s could not be read; the others were", outcome.refused, outcome.rows);
         let mut failure = Failure::other(message);
         failure.code = "lines_refused";
         failure.hint("correct them and import the file again: what is there already stays as it is")
@@ -325,9 +165,9 @@ fn answer(ctx: &Context, args: &Args, loader: &Loader, outcome: &Outcome) -> Ans
     Answer::new(data, text).count(count).failed(failure)
 }
 
-fn fault_value(fault: &LineFault) -> Value {
+fn fault_value(fault: &RowFault, unit: &str) -> Value {
     let mut object = Object::from([
-        ("line".to_owned(), Value::from(fault.line)),
+        (unit.to_owned(), Value::from(fault.number)),
         ("message".to_owned(), Value::from(fault.message.as_str())),
     ]);
     if let Some(field) = &fault.field {
@@ -337,22 +177,25 @@ fn fault_value(fault: &LineFault) -> Value {
 }
 
 fn describe(args: &Args, loader: &Loader, total: &Loaded, outcome: &Outcome) -> String {
-    let format = outcome.format.map_or_else(|| "an empty file".to_owned(), |format| format!("{format} format"));
+    let format = outcome.about.format.map_or_else(|| "an empty file".to_owned(), |format| format!("{format} format"));
     let would = if args.dry_run { "would be " } else { "" };
     let mut text = format!(
-        "{} lines read ({format}): {} records {would}new, {} {would}replaced, {} unchanged",
-        outcome.lines, total.new, total.replaced, total.unchanged
+        "{} {}s read ({format}): {} records {would}new, {} {would}replaced, {} unchanged",
+        outcome.rows, outcome.unit, total.new, total.replaced, total.unchanged
     );
     for (count, what) in [
         (total.events, "events appended"),
         (total.slots, "threads' slots set"),
         (total.pending, "embeddings pending"),
+        (total.not_taken, "embeddings not taken, since their model is not the memory's or not known (--model)"),
         (total.passed, "journal entries or erased events passed over"),
-        (outcome.refused, "lines refused"),
     ] {
         if count > 0 {
             let _infallible = write!(text, ", {count} {what}");
         }
+    }
+    if outcome.refused > 0 {
+        let _infallible = write!(text, ", {} {}s refused", outcome.refused, outcome.unit);
     }
     text.push('\n');
     let several = loader.loaded().len() > 1;

@@ -2,7 +2,7 @@
 //! Not here: deciding what of a chat is worth keeping; every message becomes one episodic record.
 
 use mnemic::{
-    Error, NewRecord, Number, Object, RecordId, RecordKind, Result, ThreadId, Timestamp, UserId, Value, policy::audit,
+    Error, NewRecord, Object, RecordId, RecordKind, Result, ThreadId, Timestamp, UserId, Value, policy::audit,
 };
 
 use super::{
@@ -53,7 +53,7 @@ pub(super) fn read(object: &Object, line: u64, defaults: &ChatDefaults) -> Resul
     if let Some(at) = timestamp(keys.get("timestamp"))? {
         (draft.created_at, draft.updated_at, draft.valid_from) = (Some(at), Some(at), Some(at));
     }
-    Ok(Some(Item { place: None, what: What::Record { draft: Box::new(draft), embedding: None } }))
+    Ok(Some(Item { place: None, what: What::record(draft) }))
 }
 
 /// The words of a message: a string, or a list of parts of which those with `text` count.
@@ -77,18 +77,9 @@ fn timestamp(value: Option<&Value>) -> Result<Option<Timestamp>> {
     match value {
         None => Ok(None),
         Some(Value::String(text)) => dates::parse("timestamp", text).map(Some),
-        Some(Value::Number(number)) => from_number(number).map(Some),
+        Some(Value::Number(number)) => dates::from_number("timestamp", number).map(Some),
         Some(other) => Err(Error::invalid("timestamp", "a time", shown(other))),
     }
-}
-
-fn from_number(number: &Number) -> Result<Timestamp> {
-    /// As seconds this lies beyond the year 5000, as milliseconds in 1973: nobody's chat is that new or that old.
-    const MILLISECONDS_FROM: f64 = 1e11;
-    let value = number.as_f64();
-    let micros = if value.abs() >= MILLISECONDS_FROM { value * 1e3 } else { value * 1e6 };
-    Timestamp::from_micros(micros as i64)
-        .map_err(|error| Error::invalid("timestamp", "seconds since 1970", number).with_source(error))
 }
 
 /// The same message at the same place has the same id, so that importing a file again, or a longer version of it, adds only

@@ -31,7 +31,7 @@ pub(super) fn read(object: &Object) -> Result<Item> {
         draft.valid_from = Some(date);
     }
     let place = keys.string("conv")?.map(str::to_owned);
-    Ok(Item { place, what: What::Record { draft: Box::new(draft), embedding: None } })
+    Ok(Item { place, what: What::record(draft) })
 }
 
 /// What was said, in the form that retrieval finds best: with the speaker before it and what a shared photo shows behind it.

@@ -1,11 +1,11 @@
 //! Reads the dates that conversation data comes with. Not here: the one form that Mnemic itself writes (`Timestamp`).
 
 use jiff::{civil, tz::TimeZone};
-use mnemic::{Error, Result, Timestamp, ids::quoted};
+use mnemic::{Error, Number, Result, Timestamp, ids::quoted};
 
 /// The forms that are understood besides RFC 3339. None names an offset, so all are read as UTC.
 const FORMS: [&str; 5] =
-    ["%I:%M %p on %d %B, %Y", "%Y/%m/%d (%a) %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
+    ["%I:%M %p on %d %B, %Y", "%Y/%m/%d (%a) %H:%M", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
 
 /// Reads a date in any of the known forms.
 ///
@@ -29,6 +29,19 @@ pub(crate) fn parse(field: &str, text: &str) -> Result<Timestamp> {
     }
 }
 
+/// Reads seconds, or milliseconds, since 1970.
+///
+/// # Errors
+/// `InvalidInput`, naming `field`.
+pub(crate) fn from_number(field: &str, number: &Number) -> Result<Timestamp> {
+    /// As seconds this lies beyond the year 5000, as milliseconds in 1973: nobody's data is that new or that old.
+    const MILLISECONDS_FROM: f64 = 1e11;
+    let value = number.as_f64();
+    let micros = if value.abs() >= MILLISECONDS_FROM { value * 1e3 } else { value * 1e6 };
+    Timestamp::from_micros(micros as i64)
+        .map_err(|error| Error::invalid(field, "seconds since 1970", number).with_source(error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +54,9 @@ mod tests {
             "2023-05-08T13:56:00Z",
             "2023-05-08T15:56:00+02:00",
             "2023-05-08 13:56:00",
+            "2023-05-08 13:56:00.000000",
+            "2023-05-08 13:56:00+00:00",
+            "2023-05-08T13:56:00.000",
             "2023-05-08 13:56",
         ] {
             assert_eq!(parse("date", text).unwrap().to_string(), "2023-05-08T13:56:00Z", "{text}");

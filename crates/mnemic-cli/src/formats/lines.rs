@@ -19,10 +19,26 @@ pub(crate) struct Line {
 
 /// Counts and digests what passes through.
 #[derive(Debug)]
-struct Counted<R> {
+pub(super) struct Counted<R> {
     inner: R,
     bytes: u64,
     hasher: Sha256,
+}
+
+impl<R> Counted<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, bytes: 0, hasher: Sha256::new() }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The digest of everything that was read so far.
+    pub(super) fn digest(&self) -> Digest {
+        Digest(self.hasher.clone().finalize().into())
+    }
 }
 
 impl<R: Read> Read for Counted<R> {
@@ -43,18 +59,17 @@ pub(crate) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(inner: R) -> Self {
-        let counted = Counted { inner, bytes: 0, hasher: Sha256::new() };
-        Self { inner: BufReader::with_capacity(64 * 1024, counted), number: 0 }
+        Self { inner: BufReader::with_capacity(64 * 1024, Counted::new(inner)), number: 0 }
     }
 
     /// Bytes read so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.inner.get_ref().bytes
+        self.inner.get_ref().bytes()
     }
 
-    /// The digest of everything that was read.
-    pub(crate) fn digest(self) -> Digest {
-        Digest(self.inner.into_inner().hasher.finalize().into())
+    /// The digest of everything that was read so far.
+    pub(crate) fn digest(&self) -> Digest {
+        self.inner.get_ref().digest()
     }
 
     /// The next line; `None` at the end.

@@ -39,6 +39,18 @@ pub(crate) enum Split {
     Never,
 }
 
+/// How a record of a file meets what memory holds under its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Onto {
+    /// It says everything.
+    #[default]
+    Replace,
+    /// It says everything but which events it came from; those that memory knows stay.
+    KeepEvents,
+    /// It says which events the record came from; what memory holds otherwise stays.
+    AddEvents,
+}
+
 /// What became of one namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Loaded {
@@ -50,6 +62,8 @@ pub(crate) struct Loaded {
     pub unchanged: u64,
     /// Records whose embedding follows.
     pub pending: u64,
+    /// Records whose embedding in the file is of another model than the memory's, or of one that nobody names.
+    pub not_taken: u64,
     /// Events appended.
     pub events: u64,
     /// Threads whose slots were set.
@@ -69,6 +83,7 @@ impl Loaded {
         self.replaced += other.replaced;
         self.unchanged += other.unchanged;
         self.pending += other.pending;
+        self.not_taken += other.not_taken;
         self.events += other.events;
         self.slots += other.slots;
         self.passed += other.passed;
@@ -77,7 +92,13 @@ impl Loaded {
     /// The counts as an object, without those that are zero, except for records.
     pub(crate) fn object(&self) -> Object {
         let always = [("new", self.new), ("replaced", self.replaced), ("unchanged", self.unchanged)];
-        let some = [("pending", self.pending), ("events", self.events), ("slots", self.slots), ("passed", self.passed)];
+        let some = [
+            ("pending", self.pending),
+            ("embeddings_not_taken", self.not_taken),
+            ("events", self.events),
+            ("slots", self.slots),
+            ("passed", self.passed),
+        ];
         let counts = always.into_iter().chain(some.into_iter().filter(|(_, count)| *count > 0));
         counts.map(|(name, count)| (name.to_owned(), Value::from(count))).collect()
     }
@@ -86,7 +107,7 @@ impl Loaded {
 /// Records of one namespace that wait to be written.
 #[derive(Debug, Default)]
 struct Pending {
-    drafts: Vec<NewRecord>,
+    drafts: Vec<(NewRecord, Onto)>,
     bytes: usize,
 }
 
@@ -146,7 +167,7 @@ impl Loader {
             Err(error) => return Ok(Err(error)),
         };
         match item.what {
-            What::Record { draft, embedding } => self.record(namespace, *draft, embedding).await,
+            What::Record { draft, embedding, onto } => self.record(namespace, (*draft, onto), embedding).await,
             What::Event(event) => self.event(namespace, *event).await,
             What::Slots(thread, slots) => self.slots(namespace, &thread, slots).await,
             What::Passed => {
@@ -179,7 +200,7 @@ impl Loader {
     async fn record(
         &mut self,
         namespace: Namespace,
-        mut draft: NewRecord,
+        (mut draft, onto): (NewRecord, Onto),
         embedding: Option<FileEmbedding>,
     ) -> Result<Result<()>> {
         let Some(id) = draft.id.clone() else { return Err(Error::bug("a record of a file has no id")) };
@@ -199,10 +220,14 @@ impl Loader {
             let found = format!("{}, which stands above with something else", quoted(id.as_str()));
             return Ok(Err(Error::invalid("id", "an id that occurs once", found)));
         }
+        let brought = embedding.is_some();
         draft.embedding = self.usable(embedding).await?;
+        if brought && draft.embedding.is_none() {
+            self.loaded.entry(namespace.clone()).or_default().not_taken += 1;
+        }
         let pending = self.pending.entry(namespace.clone()).or_default();
         pending.bytes += record.text.len();
-        pending.drafts.push(draft);
+        pending.drafts.push((draft, onto));
         if pending.drafts.len() >= limits::BATCH {
             self.write_pending(&namespace).await?;
         }
@@ -244,17 +269,18 @@ impl Loader {
     }
 
     /// Writes one batch: all of it or nothing. What memory holds already is left alone, so that its version stays.
-    async fn write(&mut self, namespace: &Namespace, drafts: Vec<NewRecord>) -> Result<()> {
+    async fn write(&mut self, namespace: &Namespace, drafts: Vec<(NewRecord, Onto)>) -> Result<()> {
         let memory = self.memory(namespace);
-        let ids: Vec<RecordId> = drafts.iter().filter_map(|draft| draft.id.clone()).collect();
+        let ids: Vec<RecordId> = drafts.iter().filter_map(|(draft, _)| draft.id.clone()).collect();
         let stored = memory.get(&ids, None).await?;
         let mut loaded = Loaded::default();
         let mut changed = Vec::with_capacity(drafts.len());
-        for (draft, stored) in drafts.into_iter().zip(stored) {
+        for ((draft, onto), stored) in drafts.into_iter().zip(stored) {
             let stored = match stored {
                 None => self.expired(&memory, &draft).await?,
                 found => found,
             };
+            let draft = stored.as_ref().map_or(draft.clone(), |stored| met(draft, onto, stored));
             match stored {
                 Some(stored) if same(&draft, &stored) => loaded.unchanged += 1,
                 Some(_) => {
@@ -297,6 +323,7 @@ impl Loader {
                 Ok((_, appended)) => u64::from(appended.outcome != AppendOutcome::Duplicate),
                 // The memory holds another event with this id: this line's fault, not the file's.
                 Err(error) if error.kind() == mnemic::ErrorKind::Conflict => return Ok(Err(error)),
+                Err(error) if error.kind() == mnemic::ErrorKind::InvalidInput => return Ok(Err(error)),
                 Err(error) => return Err(error),
             }
         };
@@ -325,6 +352,22 @@ impl Loader {
         }
         self.loaded.entry(namespace).or_default().slots += 1;
         Ok(Ok(()))
+    }
+}
+
+/// What is to be written of a record that memory holds already.
+fn met(mut draft: NewRecord, onto: Onto, stored: &MemoryRecord) -> NewRecord {
+    match onto {
+        Onto::Replace => draft,
+        Onto::KeepEvents => {
+            draft.provenance.events.extend(stored.provenance.events.iter().cloned());
+            draft
+        }
+        Onto::AddEvents => {
+            let mut kept = NewRecord::from(stored.clone());
+            kept.provenance.events.append(&mut draft.provenance.events);
+            kept
+        }
     }
 }
 

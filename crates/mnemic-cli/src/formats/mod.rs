@@ -1,18 +1,26 @@
 //! The files that `import` reads and `export` writes: which formats there are, how one is recognized, what a line says.
-//! Not here: writing what was read into a memory (`load`).
+//! Not here: opening a source of any of them (`open`), writing what was read into a memory (`load`).
 
 mod chat;
 mod conversations;
+mod csv;
 pub(crate) mod dates;
 mod fields;
 pub(crate) mod lines;
 pub(crate) mod load;
+mod mcp_memory;
+mod mem0;
+mod mem0_history;
+pub(crate) mod open;
 pub(crate) mod own;
+pub(crate) mod rows;
+mod sqlite;
+mod table;
 mod text;
 
 use std::{collections::BTreeMap, fmt};
 
-use mnemic::{Error, NewEvent, NewRecord, Object, Result, ThreadId, UserId, wire::json};
+use mnemic::{Error, NewEvent, NewRecord, Object, Result, ThreadId, wire::json};
 
 pub(crate) use chat::ChatDefaults;
 
@@ -27,6 +35,14 @@ pub(crate) enum Format {
     Chat,
     /// Plain text, a record for each paragraph
     Text,
+    /// The file of the official MCP memory server: entities and relations, one a line
+    McpMemory,
+    /// What mem0 answers to `get_all`, or exports: one JSON document
+    Mem0,
+    /// mem0's history database
+    Mem0History,
+    /// A table as text with a header: CSV, with commas, semicolons or tabs
+    Csv,
 }
 
 impl Format {
@@ -37,6 +53,18 @@ impl Format {
             Self::Conversations => "conversations",
             Self::Chat => "chat",
             Self::Text => "text",
+            Self::McpMemory => "mcp-memory",
+            Self::Mem0 => "mem0",
+            Self::Mem0History => "mem0-history",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// What the numbers of its faults count.
+    pub(crate) const fn unit(self) -> &'static str {
+        match self {
+            Self::Mnemic | Self::Conversations | Self::Chat | Self::Text | Self::McpMemory => "line",
+            Self::Mem0 | Self::Mem0History | Self::Csv => "row",
         }
     }
 }
@@ -65,6 +93,8 @@ pub(crate) enum What {
         draft: Box<NewRecord>,
         /// Its embedding, if the file has one.
         embedding: Option<own::FileEmbedding>,
+        /// What becomes of the record that has its id already.
+        onto: load::Onto,
     },
     /// An event to append.
     Event(Box<NewEvent>),
@@ -72,6 +102,13 @@ pub(crate) enum What {
     Slots(ThreadId, BTreeMap<String, String>),
     /// Something that only the memory it came from can hold: its own journal, or what remains of an erased event.
     Passed,
+}
+
+impl What {
+    /// A record without an embedding.
+    pub(crate) fn record(draft: NewRecord) -> Self {
+        Self::Record { draft: Box::new(draft), embedding: None, onto: load::Onto::Replace }
+    }
 }
 
 /// Why a line cannot be read.
@@ -96,16 +133,19 @@ pub(crate) struct Interpreter {
     chat: ChatDefaults,
     paragraphs: text::Paragraphs,
     own: own::Reader,
+    defaults: rows::Defaults,
 }
 
 impl Interpreter {
     /// Reads files of `format`, or recognizes it by the first line that can be read.
-    pub(crate) fn new(format: Option<Format>, thread: Option<ThreadId>, user: Option<UserId>) -> Self {
+    pub(crate) fn new(format: Option<Format>, defaults: rows::Defaults) -> Self {
+        let (thread, user) = (defaults.thread.clone(), defaults.user.clone());
         Self {
             format,
             paragraphs: text::Paragraphs::new(thread.clone(), user.clone()),
             chat: ChatDefaults { thread, user },
             own: own::Reader::default(),
+            defaults,
         }
     }
 
@@ -133,7 +173,9 @@ impl Interpreter {
             Some(Format::Mnemic) => Ok(self.own.line(&object(text)?, text)?),
             Some(Format::Conversations) => Ok(vec![conversations::read(&object(text)?)?]),
             Some(Format::Chat) => Ok(chat::read(&object(text)?, number, &self.chat)?.into_iter().collect()),
-            None => Ok(Vec::new()),
+            Some(Format::McpMemory) => Ok(mcp_memory::read(&object(text)?, &self.defaults)?.into_iter().collect()),
+            // These are no lines; they are opened by readers of their own.
+            Some(Format::Mem0 | Format::Mem0History | Format::Csv) | None => Ok(Vec::new()),
         }
     }
 
@@ -142,7 +184,7 @@ impl Interpreter {
         match self.format {
             Some(Format::Text) => Ok(self.paragraphs.end()?.into_iter().collect()),
             Some(Format::Mnemic) => self.own.end(),
-            Some(Format::Conversations | Format::Chat) | None => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -171,6 +213,8 @@ fn recognize(text: &str) -> Result<Format, Fault> {
     let has = |key: &str| object.contains_key(key);
     if has(own::HEADER) || has("record") {
         Ok(Format::Mnemic)
+    } else if mcp_memory::is_one(&object) {
+        Ok(Format::McpMemory)
     } else if has("role") {
         Ok(Format::Chat)
     } else if has("conv") || has("speaker") || has("title") {
@@ -181,7 +225,7 @@ fn recognize(text: &str) -> Result<Format, Fault> {
         let keys: Vec<&str> = object.keys().map(String::as_str).take(8).collect();
         let found =
             format!("an object with the keys {}; name the format with --format", mnemic::ids::quoted(&keys.join(", ")));
-        Err(Fault::File(Error::invalid("file", "a known format (mnemic, conversations, chat, text)", found)))
+        Err(Fault::File(Error::invalid("file", "a known format (see mnemic import --help)", found)))
     }
 }
 
@@ -197,10 +241,12 @@ mod tests {
             (Format::Conversations, r#"{"conv":"c","id":"1","text":"x"}"#),
             (Format::Conversations, r#"{"id":"p0","title":"t","text":"x"}"#),
             (Format::Chat, r#"{"role":"user","content":"x"}"#),
+            (Format::McpMemory, r#"{"type":"entity","name":"Ann","entityType":"person","observations":[]}"#),
+            (Format::McpMemory, r#"{"type":"relation","from":"Ann","to":"Bob","relationType":"knows"}"#),
             (Format::Text, "Dear diary"),
             (Format::Text, "[note] a line in brackets"),
         ] {
-            let mut interpreter = Interpreter::new(None, None, None);
+            let mut interpreter = Interpreter::new(None, rows::Defaults::default());
             interpreter.line(1, "").unwrap();
             interpreter.line(2, line).unwrap();
             assert_eq!(interpreter.format(), Some(format), "{line}");
@@ -214,7 +260,7 @@ mod tests {
             (r#"[{"role":"user"}]"#, "jq -c"),
             (r#"{"foo":1}"#, "--format"),
         ] {
-            let fault = Interpreter::new(None, None, None).line(1, line).unwrap_err();
+            let fault = Interpreter::new(None, rows::Defaults::default()).line(1, line).unwrap_err();
             let Fault::File(error) = fault else { panic!("expected the file to be refused, found {fault:?}") };
             assert!(error.message().contains(advice), "{error}");
         }
@@ -222,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_broken_first_line_does_not_decide_the_format() {
-        let mut interpreter = Interpreter::new(None, None, None);
+        let mut interpreter = Interpreter::new(None, rows::Defaults::default());
         assert!(matches!(interpreter.line(1, r#"{"role":"#), Err(Fault::Line(_))));
         interpreter.line(2, r#"{"role":"user","content":"x"}"#).unwrap();
         assert_eq!(interpreter.format(), Some(Format::Chat));

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Item, What,
     fields::{Keys, shown},
+    load::Onto,
 };
 
 /// The key of the header line.
@@ -242,7 +243,7 @@ impl Reader {
         };
         Ok(Item {
             place: self.place.clone(),
-            what: What::Record { draft: Box::new(NewRecord::from(record)), embedding },
+            what: What::Record { draft: Box::new(NewRecord::from(record)), embedding, onto: Onto::default() },
         })
     }
 
@@ -286,7 +287,7 @@ impl Reader {
             let mark = audit::digest(format!("mnemic.import.v1\0{}", wire::to_line(object)).as_bytes()).to_string();
             draft.id = Some(RecordId::new(format!("import-{}", mark.get(..32).unwrap_or(&mark)))?);
         }
-        Ok(Item { place: self.place.clone(), what: What::Record { draft: Box::new(draft), embedding: None } })
+        Ok(Item { place: self.place.clone(), what: What::record(draft) })
     }
 }
 

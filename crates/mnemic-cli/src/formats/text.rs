@@ -51,7 +51,7 @@ impl Paragraphs {
         let mut draft = NewRecord::new(text.clone()).with_id(self.paragraph_id(&text)?);
         draft.thread_id.clone_from(&self.thread);
         draft.user_id.clone_from(&self.user);
-        Ok(Some(Item { place: None, what: What::Record { draft: Box::new(draft), embedding: None } }))
+        Ok(Some(Item { place: None, what: What::record(draft) }))
     }
 
     /// The same paragraph has the same id wherever it stands, so that importing an edited file adds only what changed.
