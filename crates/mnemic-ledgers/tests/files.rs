@@ -17,7 +17,7 @@ use std::{
 
 use common::*;
 use mnemic_core::{
-    ChangeSeq, Error, ErrorKind, PageRequest,
+    Address, Assignment, ChangeSeq, Error, ErrorKind, PageRequest, Role,
     ports::{Embeddings, Ledger, NamespaceReport, Read},
 };
 use mnemic_ledgers::{SqliteConfig, SqliteLedger};
@@ -147,6 +147,27 @@ async fn a_database_of_another_application_or_of_a_newer_schema_is_refused() {
     set("user_version", 1);
     set("application_id", 0x1234);
     refuses(&place, ErrorKind::InvalidConfig, &["ledger.sqlite", "another application", "mnemic restore"]).await;
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_read_and_upgraded() {
+    let place = filled().await;
+    let version = || {
+        let connection = rusqlite::Connection::open(database(&place)).unwrap();
+        connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let first = rusqlite::Connection::open(database(&place)).unwrap();
+    first.execute_batch("DROP TABLE assignment; PRAGMA user_version = 1;").unwrap();
+    drop(first);
+    assert_eq!(version(), 1);
+    let ledger = open(&place);
+    assert_eq!(ledger.assignment(&ns("a")).await.unwrap(), Assignment::default());
+    assert_eq!(ledger.verify(&ns("a")).await.unwrap(), Vec::<String>::new());
+    let of = Address::new("dir:/elsewhere", ns("a")).unwrap();
+    ledger.assign(&ns("a"), 0, Role::Moved { to: of }).await.unwrap();
+    drop(ledger);
+    assert_eq!(version(), 2);
+    assert_eq!(open(&place).assignment(&ns("a")).await.unwrap().epoch, 1);
 }
 
 #[tokio::test]

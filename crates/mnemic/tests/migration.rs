@@ -6,11 +6,11 @@ mod common;
 #[path = "common/world.rs"]
 mod world;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use common::{event, id, record, thread, user};
 use mnemic::{
-    Builder, Consolidation, ErrorKind, MemoryManager, Namespace, NewRecord, Precondition, Query, Selector, SetSlots,
+    Builder, Consolidation, CutOver, ErrorKind, MemoryManager, Namespace, NewRecord, Precondition, Query, Selector, SetSlots,
     Trial, Version, WriteOptions,
 };
 use mnemic_postgres::testing::TestServer;
@@ -80,10 +80,12 @@ async fn a_memory_moves_over_every_backend_and_comes_back_the_same(server: TestS
     for (world, leg) in [(&pgvector, "to pgvector"), (&pinecone, "to Pinecone"), (&qdrant, "to Qdrant")] {
         let next = world.open_in(Some("case"));
         moved(memories.last().unwrap(), &next, leg).await;
+        memories.last().unwrap().cut_over(&next, &CutOver { window: Duration::ZERO }).await.unwrap();
         memories.push(next);
     }
     let last = directory(&places, "last");
     moved(memories.last().unwrap(), &last, "back to a directory").await;
+    memories.last().unwrap().cut_over(&last, &CutOver::default()).await.unwrap();
     let report = memories[0].compare_with(&last, 15).await.unwrap();
     assert!(report.is_same(), "{report:?}");
     assert_eq!((report.same_order, report.asked), (15, 15), "the same index over the same memory ranks alike");

@@ -1,13 +1,16 @@
 //! Health and figures: whether each part serves, what is queued, what memory holds. Not here: deep verification (`maintain`).
 
 use mnemic_core::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, Role,
     ports::{IndexReport, NamespaceReport, Offer, Purpose, Reranker},
 };
 use mnemic_spool::SpoolReport;
 
-use super::MemoryManager;
+use super::{MemoryManager, mirror::MIRROR};
 use crate::engine::{LEDGER, SPOOL, is_away, part};
+
+/// The part that tells of moving the memory.
+const MOVE: &str = "move";
 
 /// Whether the three kinds of memory serve, as the seed asks, with details beside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ impl Health {
 /// One part's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthDetail {
-    /// Which part: `ledger`, `index:<name>`, `embedder`, `reranker`, `outbox`, `spool`.
+    /// Which part: `ledger`, `index:<name>`, `embedder`, `reranker`, `outbox`, `spool`, `mirror`, `move`.
     pub part: String,
     /// Whether it serves.
     pub healthy: bool,
@@ -84,8 +87,18 @@ pub struct Stats {
 }
 
 impl MemoryManager {
-    /// Asks every part whether it serves. Never an error: what fails is in the answer.
+    /// Asks every part whether it serves, at the place that serves this memory. Never an error: what fails is in the answer.
     pub async fn health_check(&self) -> Health {
+        match self.home().await {
+            Ok(here) => here.health_here(self).await,
+            Err(error) => {
+                let detail = self.detail(MOVE, Found::from(&error));
+                Health { semantic: false, episodic: false, working: false, details: vec![detail] }
+            }
+        }
+    }
+
+    async fn health_here(&self, asked: &Self) -> Health {
         let ledger = self.check_ledger().await;
         let ledger_serves = ledger.healthy;
         let mut details = vec![ledger];
@@ -97,6 +110,7 @@ impl MemoryManager {
         }
         details.push(self.check_outbox().await);
         details.extend(self.check_spool().await);
+        details.extend(self.check_move(asked).await);
         Health { semantic, episodic: ledger_serves, working: ledger_serves, details }
     }
 
@@ -111,6 +125,27 @@ impl MemoryManager {
                 HealthDetail { part, healthy: false, message, kind }
             }
         }
+    }
+
+    /// Where the memory moves or has moved, and whether the second place of its writes gets them.
+    async fn check_move(&self, asked: &Self) -> Option<HealthDetail> {
+        if let Some(outage) = self.engine.outage(MIRROR) {
+            let why = format!("{}; writes are kept here and brought there later", outage.why);
+            return Some(self.detail(MIRROR, Found::Faulty(None, why)));
+        }
+        let found = match (self.engine.role(&self.namespace).await.ok()?, asked.engine.role(&asked.namespace).await.ok()?) {
+            (_, Role::Moved { to }) => Found::Well(format!("the memory has moved to {to}, which answers")),
+            (Role::Copy { of }, _) => Found::Faulty(None, format!("this is a copy of {of} and takes no writes of its own")),
+            (Role::Moving { to }, _) => {
+                let what = "and takes no writes meanwhile; if nobody is at it, `mnemic migrate cutover` or `rollback` finishes it";
+                Found::Faulty(None, format!("the memory is moving to {to} {what}"))
+            }
+            (Role::Serving { mirror: Some(mirror) }, _) if self.now() < mirror.until => {
+                Found::Well(format!("every write goes to {} too, until {}", mirror.address, mirror.until))
+            }
+            _ => return None,
+        };
+        Some(self.detail(MOVE, found))
     }
 
     async fn check_ledger(&self) -> HealthDetail {

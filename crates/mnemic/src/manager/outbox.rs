@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mnemic_core::{
-    Batch, Embedding, EmbeddingWrite, ErrorKind, MemoryRecord, OutboxItem, RecordId, Result, Task,
+    Batch, Embedding, EmbeddingWrite, ErrorKind, MemoryRecord, OutboxItem, RecordId, Result, Role, Task,
     ports::{Purpose, Read},
 };
 
@@ -31,6 +31,10 @@ impl MemoryManager {
     pub(crate) async fn drain_some(&self) -> Result<(usize, Left)> {
         if self.engine.embedder.model().is_none() {
             // They wait for a memory that has an embedder.
+            return Ok((0, Left::Nothing));
+        }
+        if !matches!(self.engine.role(&self.namespace).await?, Role::Serving { .. }) {
+            // Whoever serves makes them; a copy gets them from there.
             return Ok((0, Left::Nothing));
         }
         let items = self.engine.ledger.outbox(&self.namespace, DRAIN_PAGE).await?;
