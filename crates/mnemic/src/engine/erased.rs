@@ -28,6 +28,7 @@ impl Engine {
         let state = self.state(namespace);
         for (placed, follower) in self.indexes.iter().zip(&state.followers) {
             let mut feed = follower.feed.lock().await;
+            self.note_emptied(namespace);
             placed.index.drop_namespace(namespace).await?;
             *feed = super::Feed::default();
         }

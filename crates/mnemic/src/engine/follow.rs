@@ -229,6 +229,7 @@ impl Engine {
             // The index holds another space than the ledger says: it is derived, so it is made anew.
             Err(error) if error.kind() == ErrorKind::ModelMismatch => {
                 tracing::warn!(index = index.name(), %namespace, %error, "index is rebuilt");
+                self.note_emptied(namespace);
                 index.drop_namespace(namespace).await?;
                 index.prepare(namespace, model).await?;
             }
@@ -279,6 +280,7 @@ impl Engine {
         model: Option<&EmbeddingModel>,
         head: ChangeSeq,
     ) -> Result<()> {
+        self.note_emptied(namespace);
         index.drop_namespace(namespace).await?;
         index.prepare(namespace, model).await?;
         self.fill(namespace, index, model, head).await

@@ -99,6 +99,8 @@ pub(crate) struct Engine {
     pending: Mutex<BTreeSet<Namespace>>,
     states: Mutex<HashMap<Namespace, Arc<NamespaceState>>>,
     outages: Mutex<HashMap<String, Outage>>,
+    /// How often an index of a namespace was emptied to be made anew.
+    emptied: Mutex<HashMap<Namespace, u64>>,
     pub(crate) origin: Origin,
     role_life: Duration,
     roles: Roles,
@@ -168,6 +170,7 @@ impl Engine {
             pending: Mutex::default(),
             states: Mutex::default(),
             outages: Mutex::default(),
+            emptied: Mutex::default(),
             origin,
             role_life,
             roles: Roles::default(),
@@ -236,6 +239,17 @@ impl Engine {
     /// Lets go of what is known of a namespace's indexes and models.
     fn forget_setup(&self, namespace: &Namespace) {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+
+    /// How often an index of the namespace was emptied to be made anew. Who searches while this changes may find nothing where there is
+    /// something, and searches again.
+    pub(crate) fn emptied(&self, namespace: &Namespace) -> u64 {
+        self.emptied.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).copied().unwrap_or(0)
+    }
+
+    /// Told before an index is emptied.
+    fn note_emptied(&self, namespace: &Namespace) {
+        *self.emptied.lock().unwrap_or_else(PoisonError::into_inner).entry(namespace.clone()).or_default() += 1;
     }
 
     /// Namespaces touched since the start.

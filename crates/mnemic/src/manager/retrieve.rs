@@ -18,6 +18,8 @@ use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown,
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 200;
+/// How often an index is searched that is made anew meanwhile.
+const LOOKS: u32 = 50;
 
 /// An index that a retrieval searches, and how it stands.
 struct Seat {
@@ -41,17 +43,13 @@ impl MemoryManager {
     pub(crate) async fn retrieve_here(&self, query: &Query) -> Result<Retrieval> {
         let started = Instant::now();
         let limit = self.check_query(query)?;
-        let scene = match query.as_of {
-            None => self.present().await?,
-            Some(instant) => self.past(instant).await?,
-        };
         query.filter.check()?;
-        let filter = Self::whole_filter(query, scene.now);
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
+        let (scene, searched) = self.look(query, depth).await?;
         let mut degraded: Vec<String> = scene.degraded.clone();
         let mut lists: Vec<(Leg, Vec<IndexHit>)> = Vec::new();
         let (mut legs, mut failed) = (Vec::new(), false);
-        for (report, searched) in self.search(query, &scene, &filter, depth).await {
+        for (report, searched) in searched {
             if let LegOutcome::Failed(reason) = &report.outcome {
                 degraded.push(format!("{} search failed: {reason}", report.leg));
                 failed = true;
@@ -74,6 +72,28 @@ impl MemoryManager {
         let candidates = self.fuse_legs(&lists);
         let (hits, stale) = self.finish(candidates, &scene, query, limit, &mut degraded).await?;
         Ok(Retrieval { hits, legs, degraded, stale, took: started.elapsed() })
+    }
+
+    /// Searches where the query looks. An index that an erasure makes anew is empty for a moment, so who searched it then does it again.
+    async fn look(&self, query: &Query, depth: usize) -> Result<(Scene, [(LegReport, Searched); 2])> {
+        let mut tries = 0;
+        loop {
+            let emptied = self.engine.emptied(&self.namespace);
+            let mut scene = match query.as_of {
+                None => self.present().await?,
+                Some(instant) => self.past(instant).await?,
+            };
+            let filter = Self::whole_filter(query, scene.now);
+            let searched = self.search(query, &scene, &filter, depth).await;
+            if query.as_of.is_some() || self.engine.emptied(&self.namespace) == emptied {
+                return Ok((scene, searched));
+            }
+            tries += 1;
+            if tries == LOOKS {
+                scene.degraded.push("an index is made anew again and again and may show less than there is".to_owned());
+                return Ok((scene, searched));
+            }
+        }
     }
 
     fn check_query(&self, query: &Query) -> Result<usize> {
