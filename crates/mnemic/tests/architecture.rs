@@ -114,7 +114,13 @@ const HOUSE: &[Room] = &[
         tests_use: &[SUITE, STAND_INS],
         never_reaches: &["clap", "axum", "pyo3", "rmcp"],
     },
-    Room { name: "mnemic-cli", uses: &["mnemic", STAND_INS], tests_use: &[], never_reaches: &["pyo3", "rmcp"] },
+    // Other systems keep what it imports in PostgreSQL too, and there is one way to reach such a server.
+    Room {
+        name: "mnemic-cli",
+        uses: &["mnemic", "mnemic-postgres", STAND_INS],
+        tests_use: &[],
+        never_reaches: &["pyo3", "rmcp"],
+    },
     // One artefact for Python: the package's console script is the same command line.
     Room { name: "mnemic-python", uses: &["mnemic", "mnemic-cli"], tests_use: &[], never_reaches: &["rmcp"] },
     // Vendors on loopback, for tests and for `mnemic dev stand-in`. They make embeddings that mean something, by the static model.

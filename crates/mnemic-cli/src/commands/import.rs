@@ -24,7 +24,7 @@ use crate::{
 /// Options of `import`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The file, or - for standard input
+    /// The file, or - for standard input; for LangGraph also postgresql://… or env:VARIABLE that holds it
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     /// What the file is; recognized by its content without this

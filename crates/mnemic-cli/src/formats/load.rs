@@ -8,7 +8,7 @@ use std::{
 
 use mnemic::{
     AppendOutcome, Error, MemoryManager, MemoryRecord, Namespace, NewEvent, NewRecord, Object, RecordId, Result,
-    RevisionKind, SetSlots, SlotMode, ThreadId, Timestamp, Value, WriteOptions, ids::quoted, limits, wire,
+    RevisionKind, SetSlots, SlotMode, ThreadId, Timestamp, Value, WriteOptions, ids::quoted, limits, policy, wire,
 };
 
 use super::{Item, What, own::FileEmbedding};
@@ -168,6 +168,10 @@ impl Loader {
         };
         match item.what {
             What::Record { draft, embedding, onto } => self.record(namespace, (*draft, onto), embedding).await,
+            What::Data(mut draft) => {
+                draft.embedding = self.fixed(draft.id.as_ref()).await?;
+                self.record(namespace, (*draft, Onto::Replace), None).await
+            }
             What::Event(event) => self.event(namespace, *event).await,
             What::Slots(thread, slots) => self.slots(namespace, &thread, slots).await,
             What::Passed => {
@@ -221,7 +225,9 @@ impl Loader {
             return Ok(Err(Error::invalid("id", "an id that occurs once", found)));
         }
         let brought = embedding.is_some();
-        draft.embedding = self.usable(embedding).await?;
+        if let Some(embedding) = embedding {
+            draft.embedding = self.usable(embedding).await?;
+        }
         if brought && draft.embedding.is_none() {
             self.loaded.entry(namespace.clone()).or_default().not_taken += 1;
         }
@@ -236,13 +242,31 @@ impl Loader {
     }
 
     /// The file's embedding, if the memory embeds with the same model. Another model's is made anew from the text.
-    async fn usable(&mut self, embedding: Option<FileEmbedding>) -> Result<Option<Vec<f32>>> {
-        let Some(embedding) = embedding else { return Ok(None) };
+    async fn usable(&mut self, embedding: FileEmbedding) -> Result<Option<Vec<f32>>> {
+        let usable = self.model().await?.is_some_and(|ours| ours == embedding.model);
+        Ok(usable.then_some(embedding.components))
+    }
+
+    /// The embedding of a record that says nothing: the same for the same id, spread over the axes, since many equal points are the
+    /// worst case of graph indexes.
+    async fn fixed(&mut self, id: Option<&RecordId>) -> Result<Option<Vec<f32>>> {
+        let dimension = self.model().await?.and_then(|model| model.rsplit_once('@')?.1.split('-').next()?.parse().ok());
+        let (Some(dimension), Some(id)) = (dimension, id) else { return Ok(None) };
+        let mark = policy::audit::digest(id.as_str().as_bytes()).0;
+        let number = mark.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let axis = number.checked_rem(dimension).and_then(|axis| usize::try_from(axis).ok());
+        Ok(axis.map(|axis| (0..dimension as usize).map(|i| if i == axis { 1.0 } else { 0.0 }).collect()))
+    }
+
+    /// The model that the memory embeds with.
+    async fn model(&mut self) -> Result<Option<&str>> {
         if matches!(self.model, Model::Unasked) {
             self.model = Model::Known(self.placement.memory.stats().await?.model);
         }
-        let usable = matches!(&self.model, Model::Known(Some(ours)) if *ours == embedding.model);
-        Ok(usable.then_some(embedding.components))
+        Ok(match &self.model {
+            Model::Known(model) => model.as_deref(),
+            Model::Unasked => None,
+        })
     }
 
     /// Writes the fullest batches until what waits is bounded, also for a file that jumps between many conversations.

@@ -6,6 +6,7 @@ mod conversations;
 mod csv;
 pub(crate) mod dates;
 mod fields;
+mod langgraph;
 pub(crate) mod lines;
 pub(crate) mod load;
 mod mcp_memory;
@@ -41,6 +42,8 @@ pub(crate) enum Format {
     Mem0,
     /// mem0's history database
     Mem0History,
+    /// A store of LangGraph (`SqliteStore`, or with postgresql://… or env:VARIABLE `PostgresStore`), for `MnemicStore`
+    Langgraph,
     /// A table as text with a header: CSV, with commas, semicolons or tabs
     Csv,
 }
@@ -56,6 +59,7 @@ impl Format {
             Self::McpMemory => "mcp-memory",
             Self::Mem0 => "mem0",
             Self::Mem0History => "mem0-history",
+            Self::Langgraph => "langgraph",
             Self::Csv => "csv",
         }
     }
@@ -64,7 +68,7 @@ impl Format {
     pub(crate) const fn unit(self) -> &'static str {
         match self {
             Self::Mnemic | Self::Conversations | Self::Chat | Self::Text | Self::McpMemory => "line",
-            Self::Mem0 | Self::Mem0History | Self::Csv => "row",
+            Self::Mem0 | Self::Mem0History | Self::Langgraph | Self::Csv => "row",
         }
     }
 }
@@ -96,6 +100,8 @@ pub(crate) enum What {
         /// What becomes of the record that has its id already.
         onto: load::Onto,
     },
+    /// A record that holds data and says nothing: it gets a fixed embedding, so that the embedder is never asked for one.
+    Data(Box<NewRecord>),
     /// An event to append.
     Event(Box<NewEvent>),
     /// The slots that a thread has.
@@ -175,7 +181,7 @@ impl Interpreter {
             Some(Format::Chat) => Ok(chat::read(&object(text)?, number, &self.chat)?.into_iter().collect()),
             Some(Format::McpMemory) => Ok(mcp_memory::read(&object(text)?, &self.defaults)?.into_iter().collect()),
             // These are no lines; they are opened by readers of their own.
-            Some(Format::Mem0 | Format::Mem0History | Format::Csv) | None => Ok(Vec::new()),
+            Some(Format::Mem0 | Format::Mem0History | Format::Langgraph | Format::Csv) | None => Ok(Vec::new()),
         }
     }
 

@@ -7,11 +7,12 @@ use std::{
     str::FromStr,
 };
 
-use mnemic::ThreadId;
+use mnemic::{ThreadId, ids::quoted};
 
 use super::{
     Format, Interpreter,
     csv::CsvRows,
+    langgraph::{postgres::PostgresRows, sqlite::SqliteRows},
     mem0::{self, MemoryRows},
     mem0_history::HistoryRows,
     rows::{Defaults, LineRows, Rows},
@@ -73,6 +74,12 @@ pub(crate) fn open(place: &Path, wanted: Wanted) -> Result<Source> {
     if place == Path::new("-") {
         return stream(Box::new(io::stdin()), None, place, wanted);
     }
+    if let Some(dsn) = dsn(place)? {
+        return match wanted.format {
+            Some(Format::Langgraph) | None => Ok(unmeasured(PostgresRows::new(dsn)?)),
+            Some(other) => Err(Failure::usage(format!("format: expected langgraph for a database, found {other}"))),
+        };
+    }
     let refused = |error: io::Error| Failure::io("read", place, &error);
     let mut file = File::open(place).map_err(refused)?;
     let about = file.metadata().map_err(refused)?;
@@ -96,7 +103,24 @@ pub(crate) fn open(place: &Path, wanted: Wanted) -> Result<Source> {
             let connection = sqlite::open(place)?;
             Ok(unmeasured(HistoryRows::new(connection, place, wanted.defaults)?))
         }
+        Some(Format::Langgraph) => Ok(unmeasured(SqliteRows::new(sqlite::open(place)?, place)?)),
         _ => stream(Box::new(file), Some(about.len()), place, wanted),
+    }
+}
+
+/// The connection string that is given as such, or by the name of the variable that holds it: `env:NAME`.
+fn dsn(place: &Path) -> Result<Option<String>> {
+    let Some(text) = place.to_str() else { return Ok(None) };
+    if ["postgres://", "postgresql://", "postgresql+"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(Some(text.to_owned()));
+    }
+    let Some(name) = text.strip_prefix("env:") else { return Ok(None) };
+    match std::env::var(name) {
+        Ok(dsn) if !dsn.trim().is_empty() => Ok(Some(dsn)),
+        _ => {
+            let message = format!("file: expected a connection string in the variable {}, found none", quoted(name));
+            Err(Failure::usage(message))
+        }
     }
 }
 
@@ -107,7 +131,7 @@ fn stream(mut source: Box<dyn Read + Send>, length: Option<u64>, place: &Path, w
             Ok(Source { rows: Box::new(CsvRows::new(source, place, wanted)?), length, in_bytes: true })
         }
         Some(Format::Mem0) => Ok(unmeasured(MemoryRows::new(source.as_mut(), wanted.defaults)?)),
-        Some(format @ Format::Mem0History) => {
+        Some(format @ (Format::Mem0History | Format::Langgraph)) => {
             let message = format!("file: expected a file for the format {format}, found a stream");
             Err(Failure::usage(message))
         }
