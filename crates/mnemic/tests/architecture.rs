@@ -140,6 +140,8 @@ const HOUSE: &[Room] = &[
             "mnemic-indexes",
             "mnemic-embedders",
             "mnemic-http",
+            "mnemic-migration",
+            "mnemic-migration",
             "mnemic-postgres",
             STAND_INS,
         ],
