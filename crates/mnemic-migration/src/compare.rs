@@ -1,22 +1,33 @@
 //! Whether two ledgers hold the same memory: every record, revision, embedding, event and slot by its content, never by counts.
-//! Not here: indexes, which each side compares with its own ledger.
+//! Not here: what differs between two nouns (`fields`), and indexes, which each side compares with its own ledger.
+//!
+//! It walks both feeds and compares a record or a thread where its first write stands, so that it never holds more than a page of either.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use mnemic_core::{
-    ChangeSeq, Changed, EmbeddingModel, MemoryRecord, OutboxItem, PageRequest, RecordId, Result, Revision,
-    RevisionKind, StoredRecord, Task, ThreadId,
+    ChainedEvent, Change, ChangeSeq, Changed, EmbeddingModel, Filter, OutboxItem, Page, PageRequest, RecordId, Result,
+    Revision, StoredRecord, Task, ThreadId, ThreadSummary, Version,
     ids::quoted,
     limits,
     policy::audit::ChainVerifier,
-    ports::{Embeddings, EventRange, Read},
-    value::write_canonical_object,
+    ports::{Embeddings, EventRange, Read, SlotsRevision},
 };
 
-use crate::removed::Side;
+use crate::{
+    fields::{canonical_payloads, differing_embedding, differing_field, differing_revision, told, told_work},
+    removed::Side,
+};
 
 /// Differences that are told one by one.
 const TOLD: usize = 1000;
+/// Records that are read at once, since each may be long.
+const RECORDS: usize = 100;
+/// Events that are read at once, for the same reason.
+const EVENTS: usize = 100;
+/// Histories that are read at once.
+pub(crate) const AT_ONCE: usize = 8;
 
 /// What embeddings of a copy are held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,27 +71,25 @@ impl Comparison {
     }
 }
 
-/// Names that either feed tells.
+/// What one page of the feeds writes first. A version 1 that the feed tells is the first write of a record or a thread that was not
+/// erased since, so that each is named once.
 #[derive(Default)]
-struct Named {
+struct Begun {
     records: BTreeSet<RecordId>,
     threads: BTreeSet<ThreadId>,
 }
 
-impl Named {
-    fn add(&mut self, what: &Changed) {
-        match what {
-            Changed::Written(id, _)
-            | Changed::Embedded(id, _)
-            | Changed::Deleted(id, _)
-            | Changed::Erased(Some(id)) => {
-                self.records.insert(id.clone());
+impl Begun {
+    fn of(feeds: [&[Change]; 2]) -> Self {
+        let mut begun = Self::default();
+        for change in feeds.into_iter().flatten() {
+            match &change.what {
+                Changed::Written(id, Version(1)) => drop(begun.records.insert(id.clone())),
+                Changed::Slots(Some(thread), Version(1)) => drop(begun.threads.insert(thread.clone())),
+                _ => {}
             }
-            Changed::Slots(Some(thread), _) => {
-                self.threads.insert(thread.clone());
-            }
-            _ => {}
         }
+        begun
     }
 }
 
@@ -97,64 +106,43 @@ pub async fn compare(source: Side<'_>, target: Side<'_>) -> Result<Comparison> {
 /// # Errors
 /// What either ledger gives; differences are in the answer.
 pub async fn compare_expecting(source: Side<'_>, target: Side<'_>, expected: Expected<'_>) -> Result<Comparison> {
-    let mut found = Comparison::default();
-    let named = feeds(source, target, &mut found).await?;
-    let ids: Vec<RecordId> = named.records.into_iter().collect();
-    for ids in ids.chunks(limits::BATCH) {
-        records(source, target, ids, expected, &mut found).await?;
+    let (mut found, mut after) = (Comparison::default(), ChangeSeq(0));
+    loop {
+        let theirs = source.0.changes(source.1, after, limits::BATCH);
+        let (theirs, ours) = try_join(theirs, target.0.changes(target.1, after, limits::BATCH)).await?;
+        let Some(reached) = theirs.last().into_iter().chain(ours.last()).map(|change| change.seq).max() else { break };
+        feeds(&theirs, &ours, after, &mut found);
+        let begun = Begun::of([&theirs, &ours]);
+        let ids: Vec<RecordId> = begun.records.into_iter().collect();
+        for ids in ids.chunks(RECORDS) {
+            records(source, target, ids, expected, &mut found).await?;
+        }
+        threads(source, target, begun.threads, &mut found).await?;
+        after = reached;
     }
-    order(source, target, &mut found).await?;
+    listed_records(source, target, &mut found).await?;
     events(source, target, &mut found).await?;
-    for thread in &named.threads {
-        slots(source, target, thread, &mut found).await?;
-    }
+    listed_threads(source, target, &mut found).await?;
     outboxes(source, target, expected, &mut found).await?;
     Ok(found)
 }
 
-async fn feeds(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Result<Named> {
-    let (mut named, mut after) = (Named::default(), ChangeSeq(0));
-    loop {
-        let theirs = source.0.changes(source.1, after, limits::BATCH).await?;
-        let ours = target.0.changes(target.1, after, limits::BATCH).await?;
-        for change in theirs.iter().chain(&ours) {
-            named.add(&change.what);
-        }
-        for (theirs, ours) in theirs.iter().zip(&ours).filter(|(theirs, ours)| theirs != ours) {
-            found.differ(format!(
-                "change {}: {} in the source, {} in the target",
-                theirs.seq.0,
-                told(&theirs.what),
-                told(&ours.what)
-            ));
-        }
-        found.changes += theirs.len() as u64;
-        if theirs.len() != ours.len() {
-            let (theirs, ours) =
-                (theirs.last().map_or(after, |last| last.seq), ours.last().map_or(after, |last| last.seq));
-            found.differ(format!("the feed reaches position {} in the source, {} in the target", theirs.0, ours.0));
-        }
-        let reached = theirs.last().into_iter().chain(ours.last()).map(|change| change.seq).max();
-        match reached {
-            Some(seq) => after = seq,
-            None => return Ok(named),
+/// One page of both feeds.
+fn feeds(theirs: &[Change], ours: &[Change], after: ChangeSeq, found: &mut Comparison) {
+    for (theirs, ours) in theirs.iter().zip(ours).filter(|(theirs, ours)| theirs != ours) {
+        let what = [told(&theirs.what), told(&ours.what)];
+        let seq = theirs.seq.0;
+        if theirs.what == ours.what && theirs.seq == ours.seq {
+            found
+                .differ(format!("change {seq}: {} at {} in the source, {} in the target", what[0], theirs.at, ours.at));
+        } else {
+            found.differ(format!("change {seq}: {} in the source, {} in the target", what[0], what[1]));
         }
     }
-}
-
-fn told(what: &Changed) -> String {
-    match what {
-        Changed::Written(id, version) => format!("record {} written as version {version}", quoted(id.as_str())),
-        Changed::Embedded(id, version) => format!("version {version} of record {} embedded", quoted(id.as_str())),
-        Changed::Deleted(id, version) => format!("record {} deleted at version {version}", quoted(id.as_str())),
-        Changed::Erased(Some(id)) => format!("record {} erased", quoted(id.as_str())),
-        Changed::Erased(None) => "a record erased".to_owned(),
-        Changed::Appended(sequence) => format!("event {sequence} appended"),
-        Changed::EventErased(sequence) => format!("event {sequence} erased"),
-        Changed::Slots(Some(thread), version) => {
-            format!("slots of thread {} at version {version}", quoted(thread.as_str()))
-        }
-        Changed::Slots(None, version) => format!("slots of an erased thread at version {version}"),
+    found.changes += theirs.len() as u64;
+    if theirs.len() != ours.len() {
+        let reached = [theirs, ours].map(|feed| feed.last().map_or(after, |last| last.seq).0);
+        found.differ(format!("the feed reaches position {} in the source, {} in the target", reached[0], reached[1]));
     }
 }
 
@@ -166,8 +154,7 @@ async fn records(
     found: &mut Comparison,
 ) -> Result<()> {
     let read = Read { as_of: None, embeddings: Embeddings::Include };
-    let theirs = source.0.fetch(source.1, ids, read).await?;
-    let ours = target.0.fetch(target.1, ids, read).await?;
+    let (theirs, ours) = try_join(source.0.fetch(source.1, ids, read), target.0.fetch(target.1, ids, read)).await?;
     for ((id, theirs), ours) in ids.iter().zip(&theirs).zip(&ours) {
         let name = quoted(id.as_str());
         match (theirs, ours) {
@@ -184,109 +171,97 @@ async fn records(
                 found.embeddings += u64::from(ours.embedding.is_some());
             }
         }
-        let theirs = source.0.history(source.1, id).await?;
-        let ours = target.0.history(target.1, id).await?;
-        if theirs.len() != ours.len() {
-            found.differ(format!(
-                "record {name} has {} revisions in the source, {} in the target",
-                theirs.len(),
-                ours.len()
-            ));
-        }
-        for (position, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
-            if let Some(field) = differing_revision(theirs, ours) {
-                found.differ(format!("revision {} of record {name}, newest first, differs in {field}", position + 1));
-            }
-        }
-        found.records += 1;
-        found.revisions += theirs.len() as u64;
+    }
+    // Made before they are awaited: a closure in the stream would tie them to one lifetime.
+    let read: Vec<_> =
+        ids.iter().map(|id| try_join(source.0.history(source.1, id), target.0.history(target.1, id))).collect();
+    let mut read = stream::iter(read).buffered(AT_ONCE);
+    for id in ids {
+        let Some((theirs, ours)) = read.try_next().await? else { break };
+        revisions(id, &theirs, &ours, found);
     }
     Ok(())
 }
 
-fn differing_embedding(theirs: &StoredRecord, ours: &StoredRecord, expected: Expected<'_>) -> Option<String> {
-    match expected {
-        Expected::Same => (!same_embedding(theirs, ours)).then(|| "differs".to_owned()),
-        Expected::By(model) => {
-            let found = ours.embedding.as_ref().map(mnemic_core::Embedding::model)?;
-            (found != model).then(|| format!("is by {found}, expected {model}"))
+fn revisions(id: &RecordId, theirs: &[Revision], ours: &[Revision], found: &mut Comparison) {
+    let name = quoted(id.as_str());
+    if theirs.len() != ours.len() {
+        let (theirs, ours) = (theirs.len(), ours.len());
+        found.differ(format!("record {name} has {theirs} revisions in the source, {ours} in the target"));
+    }
+    for (position, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
+        if let Some(field) = differing_revision(theirs, ours) {
+            found.differ(format!("revision {} of record {name}, newest first, differs in {field}", position + 1));
         }
     }
+    found.records += 1;
+    found.revisions += theirs.len() as u64;
 }
 
-fn same_embedding(theirs: &StoredRecord, ours: &StoredRecord) -> bool {
-    match (&theirs.embedding, &ours.embedding) {
-        (None, None) => true,
-        (Some(theirs), Some(ours)) => {
-            theirs.model() == ours.model()
-                && theirs.components().len() == ours.components().len()
-                && theirs.components().iter().zip(ours.components()).all(|(a, b)| a.to_bits() == b.to_bits())
-        }
-        _ => false,
+async fn threads(
+    source: Side<'_>,
+    target: Side<'_>,
+    threads: BTreeSet<ThreadId>,
+    found: &mut Comparison,
+) -> Result<()> {
+    let both = |thread| try_join(source.0.slots_history(source.1, thread), target.0.slots_history(target.1, thread));
+    let read: Vec<_> = threads.iter().map(both).collect();
+    let mut read = stream::iter(read).buffered(AT_ONCE);
+    for thread in &threads {
+        let Some((theirs, ours)) = read.try_next().await? else { break };
+        slots(thread, &theirs, &ours, found);
     }
+    Ok(())
 }
 
-fn differing_revision(theirs: &Revision, ours: &Revision) -> Option<&'static str> {
-    if theirs.at != ours.at {
-        return Some("its time");
+fn slots(thread: &ThreadId, theirs: &[SlotsRevision], ours: &[SlotsRevision], found: &mut Comparison) {
+    let name = quoted(thread.as_str());
+    if theirs.len() != ours.len() {
+        let (theirs, ours) = (theirs.len(), ours.len());
+        found.differ(format!("thread {name} has {theirs} versions of slots in the source, {ours} in the target"));
     }
-    match (&theirs.what, &ours.what) {
-        (RevisionKind::Written(theirs), RevisionKind::Written(ours)) => differing_field(theirs, ours),
-        (RevisionKind::Deleted(theirs), RevisionKind::Deleted(ours)) => (theirs != ours).then_some("its version"),
-        _ => Some("what it did"),
+    for (theirs, ours) in theirs.iter().zip(ours).filter(|(theirs, ours)| theirs != ours) {
+        found.differ(format!("version {} of the slots of thread {name} differs ({})", theirs.version, ours.version));
     }
+    found.threads += 1;
+    found.slots += theirs.len() as u64;
 }
 
-/// The first field that differs, to the letter: equal numbers of another form and ratios of other bits differ too.
-fn differing_field(theirs: &MemoryRecord, ours: &MemoryRecord) -> Option<&'static str> {
-    let canonical = |record: &MemoryRecord| {
-        let mut text = String::new();
-        write_canonical_object(&record.metadata, &mut text);
-        text
-    };
-    let bits = |ratio: Option<mnemic_core::Ratio>| ratio.map(|ratio| ratio.get().to_bits());
-    let fields: [(&'static str, bool); 19] = [
-        ("id", theirs.id == ours.id),
-        ("version", theirs.version == ours.version),
-        ("text", theirs.text == ours.text),
-        ("user_id", theirs.user_id == ours.user_id),
-        ("thread_id", theirs.thread_id == ours.thread_id),
-        ("kind", theirs.kind == ours.kind),
-        ("path", theirs.path == ours.path),
-        ("tags", theirs.tags == ours.tags),
-        ("metadata", canonical(theirs) == canonical(ours)),
-        ("source", theirs.source == ours.source),
-        ("salience", bits(theirs.salience) == bits(ours.salience)),
-        ("confidence", bits(theirs.confidence) == bits(ours.confidence)),
-        ("created_at", theirs.created_at == ours.created_at),
-        ("updated_at", theirs.updated_at == ours.updated_at),
-        ("valid_from", theirs.valid_from == ours.valid_from),
-        ("valid_to", theirs.valid_to == ours.valid_to),
-        ("expires_at", theirs.expires_at == ours.expires_at),
-        ("superseded_by", theirs.superseded_by == ours.superseded_by),
-        ("provenance", theirs.provenance == ours.provenance),
-    ];
-    fields.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
+/// Compares a page of two lists. Tells the first place where they differ, by name, and answers whether both go on.
+fn page<T>(
+    what: &str,
+    theirs: &Page<T>,
+    ours: &Page<T>,
+    (name, same): (impl Fn(&T) -> String, impl Fn(&T, &T) -> bool),
+    found: &mut Comparison,
+) -> bool {
+    let common = theirs.items.len().min(ours.items.len());
+    let differing = theirs.items.iter().zip(&ours.items).find(|(theirs, ours)| !same(theirs, ours));
+    if let Some((theirs, ours)) = differing {
+        let (theirs, ours) = (name(theirs), name(ours));
+        found.differ(format!("the list of {what} differs: {theirs} in the source, {ours} in the target"));
+    } else if let Some(lacking) = theirs.items.get(common) {
+        found.differ(format!("the list of {what} ends before {} in the target", name(lacking)));
+    } else if let Some(beyond) = ours.items.get(common) {
+        found.differ(format!("the list of {what} holds {} in the target beyond the source's end", name(beyond)));
+    } else if theirs.next.is_none() != ours.next.is_none() {
+        found.differ(format!("the list of {what} has another length in the target"));
+    } else {
+        return theirs.next.is_some();
+    }
+    false
 }
 
-/// The order in which records are listed.
-async fn order(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Result<()> {
-    let (mut theirs, mut ours) = (PageRequest::largest(), PageRequest::largest());
-    let filter = mnemic_core::Filter::all();
+/// The order in which records are listed, and that no other is.
+async fn listed_records(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Result<()> {
+    let (mut theirs, mut ours) = (PageRequest::first(RECORDS)?, PageRequest::first(RECORDS)?);
+    let (filter, read) = (Filter::all(), Read::default());
     loop {
-        let left = source.0.scan(source.1, &filter, Read::default(), &theirs).await?;
-        let right = target.0.scan(target.1, &filter, Read::default(), &ours).await?;
-        let differs = left.items.iter().zip(&right.items).find(|(a, b)| a.record.id != b.record.id);
-        if let Some((theirs, ours)) = differs {
-            let (theirs, ours) = (quoted(theirs.record.id.as_str()), quoted(ours.record.id.as_str()));
-            found.differ(format!("the order of records differs: {theirs} in the source, {ours} in the target"));
-            return Ok(());
-        }
-        if left.items.len() != right.items.len() || left.next.is_none() != right.next.is_none() {
-            found.differ("the target lists another number of records than the source".to_owned());
-            return Ok(());
-        }
-        if left.next.is_none() {
+        let left = source.0.scan(source.1, &filter, read, &theirs);
+        let (left, right) = try_join(left, target.0.scan(target.1, &filter, read, &ours)).await?;
+        let name = |stored: &StoredRecord| format!("record {}", quoted(stored.record.id.as_str()));
+        let same = |theirs: &StoredRecord, ours: &StoredRecord| theirs.record.id == ours.record.id;
+        if !page("records", &left, &right, (name, same), found) {
             return Ok(());
         }
         (theirs, ours) = (theirs.after(left.next), ours.after(right.next));
@@ -294,11 +269,11 @@ async fn order(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Re
 }
 
 async fn events(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Result<()> {
-    let (mut theirs, mut ours) = (PageRequest::largest(), PageRequest::largest());
-    let mut verifier = Some(ChainVerifier::new(None));
+    let (mut theirs, mut ours) = (PageRequest::first(EVENTS)?, PageRequest::first(EVENTS)?);
+    let (range, mut verifier) = (EventRange::default(), Some(ChainVerifier::new(None)));
     loop {
-        let left = source.0.events(source.1, &EventRange::default(), &theirs).await?;
-        let right = target.0.events(target.1, &EventRange::default(), &ours).await?;
+        let left = source.0.events(source.1, &range, &theirs);
+        let (left, right) = try_join(left, target.0.events(target.1, &range, &ours)).await?;
         for (theirs, ours) in left.items.iter().zip(&right.items) {
             if theirs != ours || canonical_payloads(theirs) != canonical_payloads(ours) {
                 found.differ(format!("event {} differs", theirs.sequence));
@@ -310,39 +285,38 @@ async fn events(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> R
             }
         }
         found.events += left.items.len() as u64;
-        if left.items.len() != right.items.len() || left.next.is_none() != right.next.is_none() {
-            found.differ("the target's chain has another length than the source's".to_owned());
-            return Ok(());
-        }
-        if left.next.is_none() {
+        let name = |entry: &ChainedEvent| format!("event {}", entry.sequence);
+        if !page("events", &left, &right, (name, |_: &ChainedEvent, _: &ChainedEvent| true), found) {
             return Ok(());
         }
         (theirs, ours) = (theirs.after(left.next), ours.after(right.next));
     }
 }
 
-fn canonical_payloads(entry: &mnemic_core::ChainedEvent) -> Option<String> {
-    entry.event.as_ref().map(|event| {
-        let mut text = String::new();
-        write_canonical_object(&event.payload, &mut text);
-        text
-    })
-}
-
-async fn slots(source: Side<'_>, target: Side<'_>, thread: &ThreadId, found: &mut Comparison) -> Result<()> {
-    let theirs = source.0.slots_history(source.1, thread).await?;
-    let ours = target.0.slots_history(target.1, thread).await?;
-    let name = quoted(thread.as_str());
-    if theirs.len() != ours.len() {
-        let (theirs, ours) = (theirs.len(), ours.len());
-        found.differ(format!("thread {name} has {theirs} versions of slots in the source, {ours} in the target"));
+/// Threads with events, and threads with slots.
+async fn listed_threads(source: Side<'_>, target: Side<'_>, found: &mut Comparison) -> Result<()> {
+    let (mut theirs, mut ours) = (PageRequest::largest(), PageRequest::largest());
+    loop {
+        let (left, right) = try_join(source.0.threads(source.1, &theirs), target.0.threads(target.1, &ours)).await?;
+        let name = |thread: &ThreadSummary| {
+            let (id, last) = (quoted(thread.thread_id.as_str()), thread.last_at);
+            format!("thread {id} with {} events from {} to {} at {last}", thread.events, thread.first, thread.last)
+        };
+        if !page("threads", &left, &right, (name, |a: &ThreadSummary, b: &ThreadSummary| a == b), found) {
+            break;
+        }
+        (theirs, ours) = (theirs.after(left.next), ours.after(right.next));
     }
-    for (theirs, ours) in theirs.iter().zip(&ours).filter(|(theirs, ours)| theirs != ours) {
-        found.differ(format!("version {} of the slots of thread {name} differs ({})", theirs.version, ours.version));
+    let (mut theirs, mut ours) = (PageRequest::largest(), PageRequest::largest());
+    loop {
+        let (left, right) =
+            try_join(source.0.slot_threads(source.1, &theirs), target.0.slot_threads(target.1, &ours)).await?;
+        let name = |thread: &ThreadId| format!("thread {}", quoted(thread.as_str()));
+        if !page("threads with slots", &left, &right, (name, |a: &ThreadId, b: &ThreadId| a == b), found) {
+            return Ok(());
+        }
+        (theirs, ours) = (theirs.after(left.next), ours.after(right.next));
     }
-    found.threads += 1;
-    found.slots += theirs.len() as u64;
-    Ok(())
 }
 
 async fn outboxes(source: Side<'_>, target: Side<'_>, expected: Expected<'_>, found: &mut Comparison) -> Result<()> {
@@ -351,12 +325,13 @@ async fn outboxes(source: Side<'_>, target: Side<'_>, expected: Expected<'_>, fo
     };
     let theirs = compared(source.0.outbox(source.1, usize::MAX).await?);
     let ours = compared(target.0.outbox(target.1, usize::MAX).await?);
-    if theirs != ours {
-        found.differ(format!(
-            "outstanding work differs: {} items in the source, {} in the target",
-            theirs.len(),
-            ours.len()
-        ));
+    let by_id = |items: &[OutboxItem]| items.iter().map(|item| (item.id, item.clone())).collect::<BTreeMap<_, _>>();
+    for (items, other, how) in
+        [(&theirs, by_id(&ours), "is not in the target"), (&ours, by_id(&theirs), "is only in the target")]
+    {
+        for item in items.iter().filter(|item| other.get(&item.id) != Some(item)) {
+            found.differ(format!("outstanding work {} {how}", told_work(item)));
+        }
     }
     Ok(())
 }

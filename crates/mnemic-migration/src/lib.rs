@@ -7,6 +7,7 @@
 //! embeddings of another model, and leaves everything else as it is.
 
 mod compare;
+mod fields;
 mod follow;
 mod lens;
 mod past;

@@ -1,10 +1,13 @@
 //! What a source erased of the past that a target repeated already. Not here: repeating (`Ledger::repeat`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use mnemic_core::{
     ChangeSeq, Changed, Namespace, RecordId, Removed, Result, RevisionKind, Version, limits, ports::Ledger,
 };
+
+use crate::compare::AT_ONCE;
 
 /// One side of a comparison: a ledger and the namespace in it.
 pub type Side<'a> = (&'a dyn Ledger, &'a Namespace);
@@ -18,31 +21,39 @@ pub type Side<'a> = (&'a dyn Ledger, &'a Namespace);
 /// What either ledger gives.
 pub async fn removed(source: Side<'_>, target: Side<'_>) -> Result<Removed> {
     let head = target.0.head(target.1).await?;
-    let mut found = Found::default();
+    let (mut found, mut revisions) = (Found::default(), Vec::new());
     let mut after = ChangeSeq(0);
     while after < head {
-        let theirs = source.0.changes(source.1, after, limits::BATCH).await?;
-        let ours = target.0.changes(target.1, after, limits::BATCH).await?;
-        let Some(last) = theirs.iter().zip(&ours).map(|(change, _)| change.seq).next_back() else { break };
-        for (theirs, ours) in theirs.iter().zip(&ours) {
-            found.compare(&theirs.what, &ours.what);
+        let theirs = source.0.changes(source.1, after, limits::BATCH);
+        let (theirs, ours) = try_join(theirs, target.0.changes(target.1, after, limits::BATCH)).await?;
+        let both = || theirs.iter().zip(&ours);
+        let Some(last) = both().map(|(change, _)| change.seq).next_back() else { break };
+        both().for_each(|(theirs, ours)| found.compare(&theirs.what, &ours.what));
+        // Where both feeds tell of a second revision, so that each record is asked for once.
+        let rewritten = both().filter_map(|(theirs, ours)| match &ours.what {
+            Changed::Written(id, Version(2)) if theirs.what == ours.what => Some(id),
+            _ => None,
+        });
+        let read: Vec<_> = rewritten.map(|id| gone(source, target, id)).collect();
+        let mut read = stream::iter(read).buffered(AT_ONCE);
+        while let Some(gone) = read.try_next().await? {
+            revisions.extend(gone);
         }
         after = last;
     }
-    let mut removed = Removed {
-        records: found.records.iter().cloned().collect(),
+    Ok(Removed {
+        records: found.records.into_iter().collect(),
         threads: found.threads.into_iter().collect(),
         names: found.names.into_iter().collect(),
-        revisions: Vec::new(),
-    };
-    for (id, written) in found.written {
-        if written > 1 && !found.records.contains(&id) {
-            let kept: BTreeSet<Version> = versions(source, &id).await?.into_iter().collect();
-            let gone = versions(target, &id).await?.into_iter().filter(|version| !kept.contains(version));
-            removed.revisions.extend(gone.map(|version| (id.clone(), version)));
-        }
-    }
-    Ok(removed)
+        revisions,
+    })
+}
+
+/// Revisions of a record that the target keeps and the source does not.
+async fn gone(source: Side<'_>, target: Side<'_>, id: &RecordId) -> Result<Vec<(RecordId, Version)>> {
+    let (kept, held) = try_join(versions(source, id), versions(target, id)).await?;
+    let kept: BTreeSet<Version> = kept.into_iter().collect();
+    Ok(held.into_iter().filter(|version| !kept.contains(version)).map(|version| (id.clone(), version)).collect())
 }
 
 #[derive(Default)]
@@ -50,15 +61,10 @@ struct Found {
     records: BTreeSet<RecordId>,
     threads: BTreeSet<mnemic_core::ThreadId>,
     names: BTreeSet<RecordId>,
-    /// How often each record was written, by the target's feed.
-    written: BTreeMap<RecordId, u64>,
 }
 
 impl Found {
     fn compare(&mut self, theirs: &Changed, ours: &Changed) {
-        if let Changed::Written(id, _) = ours {
-            *self.written.entry(id.clone()).or_default() += 1;
-        }
         if theirs == ours {
             return;
         }
