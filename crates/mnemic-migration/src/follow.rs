@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::join;
 use mnemic_core::{ChangeSeq, Error, ErrorKind, OutboxId, OutboxItem, PastCommit, Result, Timestamp};
 
 use crate::{
@@ -60,11 +61,9 @@ pub async fn follow_through(
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let (mut head, mut erased) = (begun, false);
-    loop {
-        let mut commits = past(source.0, source.1, head, page).await?;
-        if commits.is_empty() {
-            break;
-        }
+    let mut next = read(source, lens, begun, page).await?;
+    while let Some(last) = next.last().map(PastCommit::last) {
+        let mut commits = next;
         if head > ChangeSeq(0)
             && commits.iter().flat_map(|commit| &commit.changes).any(|change| tells_of_erasure(&change.told()))
             && let Some(first) = commits.first_mut()
@@ -72,13 +71,21 @@ pub async fn follow_through(
             first.removed = removed(source, target).await?;
             erased = true;
         }
-        let commits = lens.carry(source, commits).await?;
-        head = target.0.repeat(target.1, &commits).await?;
+        // The next page is read while this one is written. What is erased in between stands in a later page, as ever.
+        let (repeated, ahead) = join(target.0.repeat(target.1, &commits), read(source, lens, last, page)).await;
+        head = repeated?;
         reached(head);
+        next = ahead?;
     }
     settle(source, target, lens).await?;
     erased |= forget_revisions(source, target, head).await?;
     Ok(Followed { changes: head.0 - begun.0, head, erased })
+}
+
+/// The commits after a position, as the target repeats them.
+async fn read(source: Side<'_>, lens: &dyn Lens, after: ChangeSeq, page: usize) -> Result<Vec<PastCommit>> {
+    let commits = past(source.0, source.1, after, page).await?;
+    if commits.is_empty() { Ok(commits) } else { lens.carry(source, commits).await }
 }
 
 /// Finishes what the source has finished: settling leaves no change in the feed.

@@ -1,19 +1,23 @@
 //! Reading commits out of a ledger, with everything that is still known of them. Not here: what was erased of commits that were read
 //! before (`removed`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mnemic_core::{
-    ChainedEvent, Change, ChangeSeq, Changed, Error, ErrorKind, Namespace, OutboxItem, PageRequest, PastChange,
-    PastCommit, PastWrite, RecordId, Removed, Result, Retry, Revision, RevisionKind, Sequence, StoredRecord, ThreadId,
-    Version, limits,
+    ChainedEvent, Change, ChangeSeq, Changed, Error, ErrorKind, MemoryRecord, Namespace, Object, OutboxItem,
+    PageRequest, PastChange, PastCommit, PastWrite, RecordId, Removed, Result, Retry, Revision, RevisionKind, Sequence,
+    StoredRecord, ThreadId, Value, Version, limits,
     ports::{Embeddings, EventRange, Ledger, Read, SlotsRevision},
 };
 
 /// How often a page is read anew because something was erased while it was read.
 const TRIES: usize = 20;
+/// Changes that are looked up at once.
+const STRETCH: usize = 100;
+/// Bytes after which a page ends, so that memory does not grow with what records hold.
+const BYTES: usize = 8 << 20;
 
-/// The commits after a position, at most `limit` changes of them. Empty at the end of the feed.
+/// The commits after a position: at most `limit` changes of them, and fewer where they are large. Empty at the end of the feed.
 ///
 /// What is erased while the page is read makes it be read again: a page tells of one moment.
 ///
@@ -27,8 +31,9 @@ pub async fn past(
 ) -> Result<Vec<PastCommit>> {
     for _ in 0..TRIES {
         let before = ledger.head(namespace).await?;
-        let changes = ledger.changes(namespace, after, limit).await?;
-        let known = Known::gather(ledger, namespace, &changes).await?;
+        let mut changes = ledger.changes(namespace, after, limit).await?;
+        let (known, covered) = Known::gather(ledger, namespace, &changes).await?;
+        changes.truncate(covered);
         if !erased_since(ledger, namespace, before).await? {
             return Ok(commits(&changes, known));
         }
@@ -62,20 +67,56 @@ struct Known {
     tasks: HashMap<RecordId, Vec<OutboxItem>>,
     events: BTreeMap<Sequence, ChainedEvent>,
     slots: HashMap<ThreadId, Vec<SlotsRevision>>,
+    /// Records that were asked for, whether they are there or not.
+    looked_up: HashSet<RecordId>,
+    /// About how many bytes all of this takes.
+    bytes: usize,
+}
+
+/// About how many bytes a record takes.
+fn weight(record: &MemoryRecord) -> usize {
+    256 + record.text.len() + weight_of(&record.metadata)
+}
+
+fn of_revision(revision: &Revision) -> usize {
+    match &revision.what {
+        RevisionKind::Written(record) => weight(record),
+        RevisionKind::Deleted(_) => 64,
+    }
+}
+
+fn weight_of(object: &Object) -> usize {
+    object.iter().map(|(key, value)| 64 + key.len() + of_value(value)).sum()
+}
+
+fn of_value(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 32,
+        Value::String(text) => 32 + text.len(),
+        Value::Array(values) => 32 + values.iter().map(of_value).sum::<usize>(),
+        Value::Object(object) => 32 + weight_of(object),
+    }
 }
 
 impl Known {
-    async fn gather(ledger: &dyn Ledger, namespace: &Namespace, changes: &[Change]) -> Result<Self> {
-        let mut known = Self::default();
-        known.gather_records(ledger, namespace, changes).await?;
-        known.gather_events(ledger, namespace, changes).await?;
-        for change in changes {
-            let Changed::Slots(Some(thread), _) = &change.what else { continue };
-            if !known.slots.contains_key(thread) {
-                known.slots.insert(thread.clone(), ledger.slots_history(namespace, thread).await?);
+    /// Looks changes up until that makes too many bytes, and tells how many it covered.
+    async fn gather(ledger: &dyn Ledger, namespace: &Namespace, changes: &[Change]) -> Result<(Self, usize)> {
+        let (mut known, mut covered) = (Self::default(), 0);
+        for stretch in changes.chunks(STRETCH) {
+            known.gather_records(ledger, namespace, stretch).await?;
+            known.gather_events(ledger, namespace, stretch).await?;
+            known.gather_slots(ledger, namespace, stretch).await?;
+            covered += stretch.len();
+            if known.bytes >= BYTES {
+                break;
             }
         }
-        Ok(known)
+        if changes.iter().take(covered).any(|change| matches!(change.what, Changed::Written(..))) {
+            for item in ledger.outbox(namespace, usize::MAX).await? {
+                known.tasks.entry(item.record_id.clone()).or_default().push(item);
+            }
+        }
+        Ok((known, covered))
     }
 
     async fn gather_records(&mut self, ledger: &dyn Ledger, namespace: &Namespace, changes: &[Change]) -> Result<()> {
@@ -84,23 +125,37 @@ impl Known {
             _ => None,
         };
         let written: Vec<(RecordId, Version)> = changes.iter().filter_map(named).collect();
-        let mut ids: Vec<RecordId> = written.iter().map(|(id, _)| id.clone()).collect();
+        // What was looked up after the feed was read is as good as what would be now: nothing that the feed told is newer.
+        let unknown = |(id, _): &&(RecordId, Version)| !self.looked_up.contains(id);
+        let mut ids: Vec<RecordId> = written.iter().filter(unknown).map(|(id, _)| id.clone()).collect();
         ids.sort();
         ids.dedup();
         let read = Read { as_of: None, embeddings: Embeddings::Include };
-        for ids in ids.chunks(limits::BATCH) {
-            let found = ledger.fetch(namespace, ids, read).await?;
-            self.current.extend(found.into_iter().flatten().map(|stored| (stored.record.id.clone(), stored)));
+        for stored in ledger.fetch(namespace, &ids, read).await?.into_iter().flatten() {
+            self.bytes += weight(&stored.record);
+            self.bytes += stored.embedding.as_ref().map_or(0, |made| size_of_val(made.components()));
+            self.current.insert(stored.record.id.clone(), stored);
         }
+        self.looked_up.extend(ids);
         for (id, version) in &written {
             let current = self.current.get(id).is_some_and(|stored| stored.record.version == *version);
             if !current && !self.histories.contains_key(id) {
-                self.histories.insert(id.clone(), ledger.history(namespace, id).await?);
+                let history = ledger.history(namespace, id).await?;
+                self.bytes += history.iter().map(of_revision).sum::<usize>();
+                self.histories.insert(id.clone(), history);
             }
         }
-        if !written.is_empty() {
-            for item in ledger.outbox(namespace, usize::MAX).await? {
-                self.tasks.entry(item.record_id.clone()).or_default().push(item);
+        Ok(())
+    }
+
+    async fn gather_slots(&mut self, ledger: &dyn Ledger, namespace: &Namespace, changes: &[Change]) -> Result<()> {
+        for change in changes {
+            let Changed::Slots(Some(thread), _) = &change.what else { continue };
+            if !self.slots.contains_key(thread) {
+                let history = ledger.slots_history(namespace, thread).await?;
+                let texts = history.iter().flat_map(|revision| revision.slots.values());
+                self.bytes += texts.map(String::len).sum::<usize>();
+                self.slots.insert(thread.clone(), history);
             }
         }
         Ok(())
@@ -117,11 +172,14 @@ impl Known {
             return Ok(());
         };
         let range = EventRange { after: Sequence(first.0.saturating_sub(1)), ..EventRange::default() };
-        let mut page = PageRequest::largest();
+        let mut page = PageRequest::first(STRETCH)?;
         loop {
             let found = ledger.events(namespace, &range, &page).await?;
             let reached = found.items.last().is_none_or(|entry| entry.sequence >= last);
-            self.events.extend(found.items.into_iter().map(|entry| (entry.sequence, entry)));
+            for entry in found.items {
+                self.bytes += entry.event.as_ref().map_or(0, |event| weight_of(&event.payload));
+                self.events.insert(entry.sequence, entry);
+            }
             if reached || found.next.is_none() {
                 return Ok(());
             }

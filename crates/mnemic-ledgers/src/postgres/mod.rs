@@ -3,6 +3,7 @@
 
 mod arrays;
 mod commit;
+mod draft;
 mod erase;
 mod error;
 mod events;

@@ -1,7 +1,7 @@
 //! Repeating another ledger's commits in one transaction: the same rows at the same positions. Not here: what continues what
 //! (`repeating`), and the statements of ordinary rows (`save`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mnemic_core::{
     AuditEvent, ChainedEvent, ChangeSeq, Embedding, Namespace, PastChange, PastCommit, PastWrite, RecordId, Removed,
@@ -11,15 +11,16 @@ use mnemic_postgres::{Pool, Query, Transaction, Type};
 
 use super::{
     commit::Group,
+    draft::{self, Draft},
     error::whole,
     known::{Held, Line, Needs},
-    rows::{Columns, RecordRow, Vector, get},
+    rows::{RecordRow, Vector, get},
     save::{INSERT_EVENTS, OutboxRow, save},
 };
 use crate::{
     feed_form::{self, Kind},
     repeating::{self, Unseen},
-    stored::{self, RecordColumns},
+    stored,
 };
 
 const ORDINALS: &str = "SELECT ordinal FROM mnemic.records WHERE namespace = $1 AND id = ANY ($2)";
@@ -69,7 +70,8 @@ async fn repeat_locked(transaction: &Transaction, group: &mut Group, commits: &[
         remove(transaction, group, commit.removed).await?;
     }
     let vacant = vacant(transaction, group).await?;
-    let mut repeater = Repeater { group, vacant, packed: Vec::new(), beside: Beside::default() };
+    let (packed, drafts, beside) = (Vec::new(), BTreeMap::new(), Beside::default());
+    let mut repeater = Repeater { group, vacant, packed, drafts, beside };
     for commit in &unseen {
         repeater.commit(commit)?;
     }
@@ -134,6 +136,8 @@ struct Repeater<'g, 'a> {
     vacant: BTreeSet<i64>,
     /// The feed of the commit that is being repeated.
     packed: Vec<u8>,
+    /// Records that are made here, by ordinal, as long as nothing changes them again.
+    drafts: BTreeMap<i64, Draft<'a>>,
     beside: Beside<'a>,
 }
 
@@ -199,33 +203,19 @@ impl<'a> Repeater<'_, 'a> {
         self.group.known.lines.get(id).map_or(Version::NONE, |line| Version(line.version))
     }
 
-    fn write(&mut self, write: &PastWrite) -> Result<()> {
+    fn write(&mut self, write: &'a PastWrite) -> Result<()> {
         repeating::check_follows(&write.id, self.last(&write.id), write.version)?;
         let line = self.group.known.lines.get(&write.id);
         let (ordinal, known) = (line.map_or(self.position(), |line| line.ordinal), line.is_some());
         let seq = whole(self.publish(Kind::Written, ordinal, write.version.0))?;
-        self.supersede(&write.id);
-        let user = write.record.as_ref().and_then(|record| record.user_id.clone());
-        let created_at = write.record.as_ref().map_or(0, |record| record.created_at.as_micros());
-        let columns = RecordColumns {
-            id: write.id.as_str(),
-            version: write.version.0,
-            created_at,
-            user: user.as_ref().map(AsRef::as_ref),
-        };
-        let pack = |record| Ok((stored::pack_record(record, &columns)?, Columns::of(record)));
-        let held = write.record.as_ref().map(pack).transpose()?;
+        self.supersede(&write.id)?;
         let at = whole(ordinal)?;
-        let row = RecordRow {
+        let draft = Draft {
             ordinal: at,
-            id: write.id.clone(),
-            version: whole(write.version.0)?,
-            seq: if held.is_some() { seq } else { NOWHERE },
-            created_at,
-            user: user.clone(),
-            vector: write.embedding.as_ref().map(|made| Vector::of(self.group.model_no(made.model()), made)),
+            seq: if write.record.is_some() { seq } else { NOWHERE },
+            write,
+            model: write.embedding.as_ref().map(|made| self.group.model_no(made.model())),
             new: !known || self.group.writes.records.get(&at).is_some_and(|earlier| earlier.new),
-            held,
         };
         for item in &write.tasks {
             let waiting = OutboxRow {
@@ -236,15 +226,35 @@ impl<'a> Repeater<'_, 'a> {
             };
             self.group.writes.outbox.insert(whole(item.id.0)?, waiting);
         }
-        let line = Line { ordinal, version: write.version.0, created_at, user, live: row.held.is_some() };
+        let record = write.record.as_ref();
+        let line = Line {
+            ordinal,
+            version: write.version.0,
+            created_at: record.map_or(0, |record| record.created_at.as_micros()),
+            user: record.and_then(|record| record.user_id.clone()),
+            live: record.is_some(),
+        };
         self.group.known.lines.insert(write.id.clone(), line);
-        self.group.writes.records.insert(at, row);
+        if known || record.is_none() {
+            self.group.writes.records.insert(at, draft.row()?);
+        } else {
+            self.drafts.insert(at, draft);
+        }
+        Ok(())
+    }
+
+    /// Makes a row of a draft that is changed after all.
+    fn materialize(&mut self, ordinal: i64) -> Result<()> {
+        if let Some(draft) = self.drafts.remove(&ordinal) {
+            self.group.writes.records.insert(ordinal, draft.row()?);
+        }
         Ok(())
     }
 
     /// Moves the last revision into history, unless there is none to move.
-    fn supersede(&mut self, id: &RecordId) {
-        let Some(ordinal) = self.group.known.lines.get(id).map(|line| line.ordinal as i64) else { return };
+    fn supersede(&mut self, id: &RecordId) -> Result<()> {
+        let Some(ordinal) = self.group.known.lines.get(id).map(|line| line.ordinal as i64) else { return Ok(()) };
+        self.materialize(ordinal)?;
         let writes = &mut self.group.writes;
         let drafted = writes.records.get(&ordinal).map(|row| row.seq == NOWHERE);
         if drafted.unwrap_or_else(|| self.vacant.remove(&ordinal)) {
@@ -253,6 +263,7 @@ impl<'a> Repeater<'_, 'a> {
         } else {
             self.group.supersede(id);
         }
+        Ok(())
     }
 
     fn embed(&mut self, id: &RecordId, version: Version, embedding: Option<&Embedding>) -> Result<()> {
@@ -261,7 +272,9 @@ impl<'a> Repeater<'_, 'a> {
         self.publish(Kind::Embedded, ordinal, version.0);
         if let Some(embedding) = embedding {
             let vector = Vector::of(self.group.model_no(embedding.model()), embedding);
-            let (at, writes) = (whole(ordinal)?, &mut self.group.writes);
+            let at = whole(ordinal)?;
+            self.materialize(at)?;
+            let writes = &mut self.group.writes;
             match writes.records.get_mut(&at) {
                 Some(row) => row.vector = Some(vector),
                 None => drop(writes.vectors.insert(at, vector)),
@@ -272,7 +285,7 @@ impl<'a> Repeater<'_, 'a> {
 
     fn delete(&mut self, id: &RecordId, version: Version) -> Result<()> {
         repeating::check_last(id, self.last(id), version)?;
-        self.supersede(id);
+        self.supersede(id)?;
         let Some(line) = self.group.known.lines.get_mut(id) else { return Ok(()) };
         line.live = false;
         let (ordinal, created_at, user) = (line.ordinal, line.created_at, line.user.clone());
@@ -305,8 +318,10 @@ impl<'a> Repeater<'_, 'a> {
         Ok(())
     }
 
-    /// Writes what goes beside the rows of an ordinary commit.
+    /// Writes what is made here, and what goes beside the rows of an ordinary commit.
     async fn beside(self, transaction: &Transaction) -> Result<()> {
+        let drafts: Vec<Draft<'_>> = self.drafts.into_values().collect();
+        draft::insert(transaction, &std::mem::take(&mut self.group.writes.models), &drafts).await?;
         let Beside { entries, blanked, names } = self.beside;
         insert_entries(transaction, &entries).await?;
         let (at, ids): (Vec<i64>, Vec<&str>) = names.iter().map(|(at, id)| (*at, id.as_str())).unzip();

@@ -68,13 +68,13 @@ impl Writes {
 }
 
 /// One statement and the arrays that it is about.
-struct Save<'a> {
+pub(super) struct Save<'a> {
     sql: &'static str,
     arrays: Arrays<'a>,
 }
 
 impl Save<'_> {
-    fn query(&self) -> Query<'_> {
+    pub(super) fn query(&self) -> Query<'_> {
         self.arrays.bound(Query::new(self.sql))
     }
 }
@@ -180,12 +180,12 @@ pub(super) async fn save(transaction: Transaction, writes: &Writes, position: Po
     transaction.commit(&queries).await.map(drop)
 }
 
-/// Cuts rows so that each part has about as many bytes as one statement carries.
-fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
+/// Cuts rows so that each part has about `most` bytes.
+pub(super) fn chunks<T>(rows: &[T], most: usize, bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut parts, mut start, mut weight) = (Vec::new(), 0, 0);
     for (i, row) in rows.iter().enumerate() {
         weight += bytes(row);
-        if weight >= CHUNK {
+        if weight >= most {
             parts.extend(rows.get(start..=i));
             (start, weight) = (i + 1, 0);
         }
@@ -194,22 +194,30 @@ fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     parts
 }
 
+/// Adds models, if there are any.
+pub(super) fn of_models(models: &[(i32, EmbeddingModel)]) -> Option<Save<'_>> {
+    let rows = || models.iter();
+    let arrays = Arrays::default()
+        .with(Type::INT4_ARRAY, rows().map(|(no, _)| *no))
+        .text(rows().map(|(_, model)| model.provider()))
+        .text(rows().map(|(_, model)| model.name()))
+        .with(Type::INT4_ARRAY, rows().map(|(_, model)| i32::try_from(model.dimension()).unwrap_or(i32::MAX)))
+        .text(rows().map(|(_, model)| model.metric().as_str()));
+    (!models.is_empty()).then_some(Save { sql: INSERT_MODELS, arrays })
+}
+
+/// Adds records that no row is stored of.
+pub(super) fn of_new<'a>(rows: &[&'a RecordRow]) -> Save<'a> {
+    Save { sql: &INSERT_RECORDS, arrays: arrays::of_records(rows) }
+}
+
 fn of_records<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
-    if !writes.models.is_empty() {
-        let models = || writes.models.iter();
-        let arrays = Arrays::default()
-            .with(Type::INT4_ARRAY, models().map(|(no, _)| *no))
-            .text(models().map(|(_, model)| model.provider()))
-            .text(models().map(|(_, model)| model.name()))
-            .with(Type::INT4_ARRAY, models().map(|(_, model)| i32::try_from(model.dimension()).unwrap_or(i32::MAX)))
-            .text(models().map(|(_, model)| model.metric().as_str()));
-        saves.push(Save { sql: INSERT_MODELS, arrays });
-    }
+    saves.extend(of_models(&writes.models));
     if !writes.superseded.is_empty() {
         let arrays = Arrays::default().int(writes.superseded.iter().copied());
         saves.push(Save { sql: SUPERSEDE, arrays });
     }
-    for rows in chunks(&writes.revisions, |row| 64 + row.body.as_ref().map_or(0, Vec::len)) {
+    for rows in chunks(&writes.revisions, CHUNK, |row| 64 + row.body.as_ref().map_or(0, Vec::len)) {
         let rows = || rows.iter();
         let arrays = Arrays::default()
             .int(rows().map(|row| row.ordinal))
@@ -222,11 +230,11 @@ fn of_records<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
     }
     let (new, known): (Vec<&RecordRow>, Vec<&RecordRow>) = writes.records.values().partition(|row| row.new);
     for (rows, sql) in [(known, &UPDATE_RECORDS), (new, &INSERT_RECORDS)] {
-        let parts = chunks(&rows, |row| row.bytes()).into_iter();
+        let parts = chunks(&rows, CHUNK, |row| row.bytes()).into_iter();
         saves.extend(parts.map(|rows| Save { sql, arrays: arrays::of_records(rows) }));
     }
     let vectors: Vec<(&i64, &Vector)> = writes.vectors.iter().collect();
-    for rows in chunks(&vectors, |(_, vector)| 64 + vector.bytes.len()) {
+    for rows in chunks(&vectors, CHUNK, |(_, vector)| 64 + vector.bytes.len()) {
         let arrays = Arrays::default()
             .int(rows.iter().map(|(ordinal, _)| **ordinal))
             .with(Type::INT4_ARRAY, rows.iter().map(|(_, vector)| vector.model))
@@ -248,7 +256,7 @@ fn of_work<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
 }
 
 fn of_events<'a>(events: &'a [EventRow], saves: &mut Vec<Save<'a>>) {
-    let parts = chunks(events, |row| 256 + row.body.len()).into_iter();
+    let parts = chunks(events, CHUNK, |row| 256 + row.body.len()).into_iter();
     saves.extend(parts.map(|rows| Save { sql: INSERT_EVENTS, arrays: arrays::of_events(rows) }));
 }
 
@@ -262,7 +270,7 @@ fn of_slots<'a>(writes: &'a Writes, saves: &mut Vec<Save<'a>>) {
         .text(threads().map(|(_, (thread, _))| thread.as_str()))
         .with(Type::INT4_ARRAY, threads().map(|(_, (_, held))| *held));
     saves.push(Save { sql: SLOT_THREADS, arrays });
-    for rows in chunks(&writes.slot_revisions, |(.., body)| 64 + body.len()) {
+    for rows in chunks(&writes.slot_revisions, CHUNK, |(.., body)| 64 + body.len()) {
         let rows = || rows.iter();
         let arrays = Arrays::default()
             .int(rows().map(|(ordinal, ..)| *ordinal))
@@ -289,8 +297,8 @@ mod tests {
     #[test]
     fn rows_are_cut_into_parts_that_lose_none() {
         let rows: Vec<usize> = vec![CHUNK / 2, CHUNK / 2, CHUNK * 3, 1, 1];
-        let parts = chunks(&rows, |row| *row);
+        let parts = chunks(&rows, CHUNK, |row| *row);
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 1, 2]);
-        assert!(chunks(&[] as &[usize], |row| *row).is_empty());
+        assert!(chunks(&[] as &[usize], CHUNK, |row| *row).is_empty());
     }
 }
