@@ -16,8 +16,8 @@ use mnemic::Result;
 use report::Report;
 
 /// Everything that can be measured by itself.
-const PARTS: [&str; 9] =
-    ["insert", "search", "open", production::ALL, "batch", "writers", "client", "overhead", "latency"];
+const PARTS: [&str; 10] =
+    ["insert", "search", "open", production::ALL, "batch", "migration", "writers", "client", "overhead", "latency"];
 
 /// How much to measure.
 #[derive(Clone, Debug)]
@@ -62,6 +62,9 @@ fn main() -> ExitCode {
     }
     if let Some(vendor) = production::stand_in::asked() {
         return production::stand_in::answer(&vendor);
+    }
+    if let Some(directory) = production::migrated::asked() {
+        return production::migrated::answer(&directory);
     }
     let measured =
         Plan::from_arguments(std::env::args().skip(1)).and_then(|plan| measure_all(&plan).map_err(|e| e.to_string()));

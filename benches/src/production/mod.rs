@@ -4,6 +4,8 @@
 mod batch;
 mod client;
 mod latency;
+pub(crate) mod migrated;
+mod migration;
 mod overhead;
 mod rows;
 pub(crate) mod stand_in;
@@ -31,7 +33,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     if wanted("client") {
         client::measure(plan, report).await?;
     }
-    if !["batch", "writers", "overhead", "latency"].into_iter().any(wanted) {
+    if !["batch", "migration", "writers", "overhead", "latency"].into_iter().any(wanted) {
         return Ok(());
     }
     let server = match TestServer::of(SERVICE) {
@@ -39,7 +41,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         Err(why) if required(SERVICE) => return Err(failed(why)),
         Err(why) => {
             report.note(format!(
-                "LEFT OUT: batch, writers, overhead and latency of the production mode. {why}. `cargo xtask bench` starts a server."
+                "LEFT OUT: batch, migration, writers, overhead and latency of the production mode. {why}. `cargo xtask bench` starts a server."
             ));
             return Ok(());
         }
@@ -47,6 +49,10 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     report.note(described(&server).await?);
     if wanted("batch") {
         batch::measure(plan, &server, report).await?;
+    }
+    if wanted("migration") {
+        migration::measure(plan, &server, report).await?;
+        migrated::measure(plan, &server, report).await?;
     }
     if wanted("writers") {
         writers::measure(plan, &server, report).await?;

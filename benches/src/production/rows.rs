@@ -1,4 +1,4 @@
-//! Records with embeddings of 2,048 components, as production writes them. Not here: their words (`corpus`).
+//! Records with embeddings as production writes them, of 2,048 components unless something else is asked for. Not here: their words (`corpus`).
 
 use mnemic::{Embedding, EmbeddingModel, MemoryRecord, Metric, Precondition, RecordId, Result, Timestamp, Version};
 use mnemic_core::{Batch, ChangeSeq, RecordWrite, StoredRecord, ports::IndexChange};
@@ -21,9 +21,13 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(seed: u64) -> Result<Self> {
-        let model = model()?;
+        Self::of(seed, &model()?)
+    }
+
+    /// Records with embeddings of another model.
+    pub(super) fn of(seed: u64, model: &EmbeddingModel) -> Result<Self> {
         let mut dice = Dice::new(seed);
-        let vectors = (0..VECTORS).map(|_| vector(&model, &mut dice)).collect::<Result<_>>()?;
+        let vectors = (0..VECTORS).map(|_| vector(model, &mut dice)).collect::<Result<_>>()?;
         Ok(Self { corpus: Corpus::new(seed)?, vectors })
     }
 
