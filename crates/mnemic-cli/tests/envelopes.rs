@@ -16,7 +16,7 @@ use serde_json::Value;
 use support::{Home, finished};
 
 /// Every command, as it can be run after [`furnished`].
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 39] = [
     &["init"],
     &["add", "a statement"],
     &["search", "statement"],
@@ -44,6 +44,14 @@ const COMMANDS: [&[&str]; 31] = [
     &["migrate", "plan", "--to", "moved"],
     &["migrate", "run", "--to", "moved"],
     &["migrate", "verify", "--to", "moved"],
+    &["migrate", "status", "--to", "moved"],
+    &["migrate", "cutover", "--to", "moved"],
+    &["migrate", "report", "--to", "moved"],
+    &["migrate", "rollback", "--to", "moved"],
+    &["migrate", "abort", "--to", "moved", "--yes"],
+    &["migrate", "run", "--to", "moved"],
+    &["migrate", "cutover", "--to", "moved"],
+    &["migrate", "finish", "--to", "moved", "--yes"],
     &["namespaces"],
     &["config", "show"],
     &["dev", "stand-in", "--list"],

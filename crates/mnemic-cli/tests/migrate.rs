@@ -1,10 +1,11 @@
 //! `mnemic migrate` as it is typed: a memory goes to another directory while it is used, and comes back the same to the byte.
-//! Not here: other backends (the facade's tests).
+//! Then it moves for good, with every way back. Not here: other backends (the facade's tests).
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod support;
 
+use serde_json::Value;
 use support::{Home, finished};
 
 fn furnished() -> Home {
@@ -64,4 +65,133 @@ fn a_target_with_a_life_of_its_own_is_refused_and_kept() {
     assert_eq!(run.code, 2, "a target is needed: {run:?}");
     let run = finished(&mut home.command(&["migrate", "run", "--to-env", "nowhere.env"]));
     assert!(run.code == 4 && run.err.contains("nowhere.env"), "{run:?}");
+}
+
+const TO: [&str; 2] = ["--to", "away"];
+
+/// One namespace of what `mnemic migrate STEP --to away` answers.
+#[track_caller]
+fn step(home: &Home, step: &str, more: &[&str]) -> Value {
+    home.data(&[&["migrate", step], &TO[..], more].concat())["namespaces"][0].take()
+}
+
+#[test]
+fn a_memory_moves_for_good_and_programs_with_the_old_settings_are_answered_by_the_new_place() {
+    let home = furnished();
+    assert_eq!(home.fails(3, &["migrate", "status", "--to", "away"]).lines().count(), 2, "it names what is missing");
+    step(&home, "plan", &[]);
+    step(&home, "run", &[]);
+    assert_eq!(step(&home, "status", &[])["phase"], "copying");
+    home.ok(&["migrate", "verify", "--to", "away", "--report", "report.md"]);
+    let switched = step(&home, "cutover", &["--window", "2h"]);
+    assert_eq!((&switched["serves"], &switched["changed"]), (&"target".into(), &true.into()), "{switched}");
+    assert_eq!(switched["warnings"], serde_json::json!([]), "a directory is found by everybody");
+    assert!(switched["paused_ms"].as_f64().unwrap() > 0.0, "{switched}");
+    let again = step(&home, "cutover", &[]);
+    assert_eq!((&again["serves"], &again["changed"]), (&"target".into(), &false.into()), "{again}");
+
+    // The old settings: written to and read at the new place; the old one has it too.
+    home.ok(&["add", "--id", "since", "Written after the switch."]);
+    assert!(home.ok(&["--dir", "away", "get", "since"]).contains("Written after the switch."));
+    let status = step(&home, "status", &[]);
+    assert_eq!((&status["phase"], &status["behind"]), (&"moved".into(), &0.into()), "{status}");
+    assert!(status["target_place"]["mirror_until"].is_string(), "{status}");
+
+    let back = step(&home, "rollback", &[]);
+    assert_eq!((&back["serves"], &back["changed"]), (&"source".into(), &true.into()), "{back}");
+    assert_eq!(step(&home, "rollback", &[])["changed"], false, "safe to repeat");
+    assert!(home.ok(&["get", "since"]).contains("Written after the switch."), "what was written since is kept");
+    home.ok(&["--dir", "away", "add", "--id", "still", "Written by a program with the new settings."]);
+    assert!(home.ok(&["get", "still"]).contains("new settings"));
+    let report = home.ok(&["migrate", "report", "--to", "away"]);
+    for told in ["both hold the same memory", "| cutover |", "| rollback |", "| place | dir:", "| records | 3 |"] {
+        assert!(report.contains(told), "{told} is not in {report}");
+    }
+
+    // Asked first, since the copy goes.
+    home.fails(2, &["migrate", "abort", "--to", "away"]);
+    let gone = step(&home, "abort", &["--yes"]);
+    assert!(gone["removed"].as_u64().unwrap() > 5, "{gone}");
+    let gone = step(&home, "abort", &["--yes"]);
+    assert_eq!((&gone["changed"], &gone["removed"]), (&false.into(), &Value::Null), "safe to repeat: {gone}");
+    assert_eq!(home.data(&["--dir", "away", "stats"])["records"], 0);
+    home.ok(&["doctor"]);
+}
+
+#[test]
+fn a_finished_move_leaves_a_pointer_and_nothing_else() {
+    let home = furnished();
+    step(&home, "run", &[]);
+    home.fails(6, &["migrate", "finish", "--to", "away", "--yes"]);
+    step(&home, "cutover", &["--window", "0s"]);
+    home.fails(2, &["migrate", "finish", "--to", "away"]);
+    home.fails(6, &["migrate", "abort", "--to", "away", "--yes"]);
+    let finished = step(&home, "finish", &["--yes"]);
+    assert!(finished["removed"].as_u64().unwrap() > 5, "{finished}");
+    assert_eq!(step(&home, "finish", &[])["removed"], 0, "safe to repeat");
+    assert!(home.ok(&["get", "fee"]).contains("2805"));
+    assert_eq!(step(&home, "status", &[])["source_place"]["head"], 0);
+    // From where it is now, and not from what is left at the place that the settings name.
+    let run = home.data(&["migrate", "run", "--to", "further"]);
+    assert!(run["namespaces"][0]["changes"].as_u64().unwrap() > 5, "{run}");
+    home.ok(&["migrate", "verify", "--to", "further"]);
+    home.ok(&["migrate", "cutover", "--to", "further"]);
+    home.ok(&["add", "--id", "late", "Written at the third place."]);
+    assert!(home.ok(&["--dir", "further", "get", "late"]).contains("third place"));
+}
+
+#[test]
+fn a_new_place_that_is_lost_is_given_up_only_if_it_is() {
+    let home = furnished();
+    assert_eq!(home.data(&["migrate", "rollback", "--without-target"])["namespaces"][0]["changed"], false);
+    step(&home, "run", &[]);
+    step(&home, "cutover", &[]);
+    home.ok(&["add", "--id", "mirrored", "Written at both places."]);
+    let refused = home.fails(6, &["migrate", "rollback", "--without-target", "--yes"]);
+    assert!(refused.contains("without_target: expected a new place that is lost"), "{refused}");
+    std::fs::remove_dir_all(home.path("away")).unwrap();
+    home.fails(5, &["get", "fee"]);
+    home.fails(2, &["migrate", "rollback", "--without-target"]);
+    home.ok(&["migrate", "rollback", "--without-target", "--yes"]);
+    assert!(home.ok(&["get", "mirrored"]).contains("both places"));
+    assert_eq!(home.data(&["migrate", "rollback", "--without-target"])["namespaces"][0]["changed"], false);
+}
+
+#[test]
+fn a_report_tells_of_what_differed() {
+    let home = furnished();
+    step(&home, "run", &[]);
+    home.ok(&["add", "--id", "late", "Written after the run."]);
+    home.fails(7, &["migrate", "verify", "--to", "away", "--report", "report.md"]);
+    let report = std::fs::read_to_string(home.path("report.md")).unwrap();
+    assert!(report.contains("**they differ**") && report.contains("record \"late\" is not in the target"), "{report}");
+    let data = home.data(&["migrate", "report", "--to", "away", "--output", "again.md"]);
+    let found = &data["namespaces"][0];
+    assert_eq!((&found["verification"]["same"], &found["phase"]), (&false.into(), &"copying".into()), "{data}");
+    assert_eq!(found["target_place"]["records"], 1, "{data}");
+    assert!(std::fs::read_to_string(home.path("again.md")).unwrap().starts_with("# Migration\n"));
+    home.fails(3, &["migrate", "report", "--to", "away", "--output", "missing/report.md"]);
+}
+
+#[test]
+fn namespaces_move_by_rule_and_never_two_into_one() {
+    let home = furnished();
+    home.ok(&["--namespace", "other", "add", "--id", "x", "In another namespace."]);
+    let refused = home.fails(2, &["migrate", "run", "--to", "away", "--all-namespaces", "--map", "other=default"]);
+    assert!(refused.contains("map:") && refused.contains("both going to default"), "{refused}");
+    home.fails(2, &["migrate", "run", "--to", "away", "--map", "other"]);
+    home.fails(2, &["migrate", "run", "--to", "away", "--map", "nowhere=x", "--all-namespaces"]);
+    let rule = ["--all-namespaces", "--prefix", "old-", "--map", "other=new"];
+    let run = home.data(&[&["migrate", "run", "--to", "away"], &rule[..]].concat());
+    let names: Vec<(&str, &str)> = run["namespaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|moved| (moved["namespace"].as_str().unwrap(), moved["target"].as_str().unwrap()))
+        .collect();
+    assert_eq!(names, [("default", "old-default"), ("other", "new")]);
+    home.ok(&[&["migrate", "verify", "--to", "away"], &rule[..]].concat());
+    home.ok(&[&["migrate", "cutover", "--to", "away"], &rule[..]].concat());
+    assert!(home.ok(&["--dir", "away", "--namespace", "new", "get", "x"]).contains("another namespace"));
+    assert!(home.ok(&["--namespace", "other", "get", "x"]).contains("another namespace"), "under its old name too");
 }

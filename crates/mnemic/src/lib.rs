@@ -15,17 +15,17 @@ pub use draft::{NewEvent, NewRecord};
 pub use manager::{
     Alike, AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, CutOver, Dedupe,
     ForgetReceipt, Forgotten, Found, GateQuestion, Health, HealthDetail, LegOutcome, LegReport, MemoryManager,
-    MigrationPlan, MigrationReport, Mode, MovePhase, MoveStatus, QualityGate, QualityReport, Query, RecordOutcome,
-    ReembeddingPlan, ReembeddingReport, Retrieval, Rollback, Selector, SetSlots, Shown, Stats, Switched, Trial, Undone,
-    VerifyReport, WriteOptions, WriteReport, WrittenEvent, WrittenRecord,
+    MigrationPlan, MigrationReport, Mode, MovePhase, MoveStatus, PlaceReport, QualityGate, QualityReport, Query,
+    RecordOutcome, ReembeddingPlan, ReembeddingReport, Retrieval, Rollback, Selector, SetSlots, Shown, Stats, Switched,
+    Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent, WrittenRecord,
 };
 pub use mnemic_core::{
-    Address, AppendOutcome, Appended, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison, Cursor, Digest,
-    Embedding, EmbeddingModel, EraseReceipt, Error, ErrorKind, EventId, Explanation, Field, Filter, Hit, Leg, LegScore,
-    MemoryRecord, Metric, Mirror, Namespace, Number, Object, Operand, Order, OutboxItem, Page, PageRequest,
-    Precondition, PriorFactor, Provenance, Ratio, RecordId, RecordKind, Result, Retry, Revision, RevisionKind, Role,
-    Salt, Sequence, SlotMode, SlotWrite, Slots, StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Value,
-    Version, VersionedSlots, filter, ids, limits, policy, ports, suggest, value,
+    Address, AppendOutcome, Appended, Assignment, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison,
+    Cursor, Digest, Embedding, EmbeddingModel, EraseReceipt, Error, ErrorKind, EventId, Explanation, Field, Filter, Hit,
+    Leg, LegScore, MemoryRecord, Metric, Mirror, Namespace, Number, Object, Operand, Order, OutboxItem, Page,
+    PageRequest, Precondition, PriorFactor, Provenance, Ratio, RecordId, RecordKind, Result, Retry, Revision,
+    RevisionKind, Role, Salt, Sequence, SlotMode, SlotWrite, Slots, StoredRecord, ThreadId, ThreadSummary, Timestamp,
+    UserId, Value, Version, VersionedSlots, filter, ids, limits, policy, ports, suggest, value,
 };
 pub use mnemic_embedders::Price;
 pub use mnemic_migration::{Comparison as MemoryComparison, Followed};
