@@ -9,8 +9,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::{
     commands::{
         add, audit, backup, bench, completions, config, consolidate, context, demo, dev, doctor, eval, export, forget,
-        get, health, help, history, import, init, list, log, migrate, namespaces, restore, search, slots, stats,
-        thread,
+        get, health, help, history, import, init, list, log, migrate, namespaces, reembed, restore, search, slots,
+        stats, thread,
     },
     exit::EXIT_CODES,
     output::{Format, When},
@@ -144,6 +144,9 @@ pub(crate) enum Command {
     /// Move the memory to another backend, exactly and verified
     #[command(subcommand)]
     Migrate(migrate::Command),
+    /// Change the embedding model: a copy with new embeddings, compared, switched to, taken back
+    #[command(subcommand)]
+    Reembed(reembed::Command),
     /// Bring a backup back into an empty directory
     Restore(restore::Args),
     /// List namespaces

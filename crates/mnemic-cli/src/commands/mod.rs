@@ -24,6 +24,7 @@ pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod migrate;
 pub(crate) mod namespaces;
+pub(crate) mod reembed;
 pub(crate) mod restore;
 pub(crate) mod search;
 pub(crate) mod slots;
@@ -63,6 +64,7 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
         Command::Bench(args) => bench::run(ctx, args).await,
         Command::Backup(args) => backup::run(ctx, args).await,
         Command::Migrate(command) => migrate::run(ctx, command).await,
+        Command::Reembed(command) => reembed::run(ctx, command).await,
         Command::Restore(args) => restore::run(ctx, args).await,
         Command::Namespaces(args) => namespaces::run(ctx, args).await,
         Command::Config(command) => config::run(ctx, command).await,
@@ -109,6 +111,7 @@ impl Command {
             Self::Bench(_) => "bench",
             Self::Backup(_) => "backup",
             Self::Migrate(command) => command.name(),
+            Self::Reembed(command) => command.name(),
             Self::Restore(_) => "restore",
             Self::Namespaces(_) => "namespaces",
             Self::Config(command) => command.name(),

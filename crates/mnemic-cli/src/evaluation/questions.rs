@@ -33,20 +33,14 @@ pub(crate) struct Questions {
 
 /// Reads a file of questions. One that cannot be read ends it: a measurement over the rest would mean something else.
 pub(crate) fn read(path: &Path) -> Result<Questions> {
-    let file = File::open(path).map_err(|error| Failure::io("read", path, &error))?;
-    let mut lines = Lines::new(file);
     let mut questions = Questions::default();
-    while let Some(line) = lines.next().map_err(|error| Failure::io("read", path, &error))? {
-        let text = line.text.map_err(|error| error.within(format!("line {}", line.number)))?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let question = json::parse_object(&text).and_then(|object| question(&object));
-        match question.map_err(|error| error.within(format!("line {}", line.number)))? {
+    each(path, |object| {
+        match question(object)? {
             Some(question) => questions.scored.push(question),
             None => questions.left_out += 1,
         }
-    }
+        Ok(())
+    })?;
     if questions.scored.is_empty() {
         let message = format!("queries: expected questions with evidence in {}, found none", path.display());
         return Err(Failure::usage(message));
@@ -54,14 +48,60 @@ pub(crate) fn read(path: &Path) -> Result<Questions> {
     Ok(questions)
 }
 
+/// Reads the same file to ask every question that it holds, such as past queries whose answers nobody wrote down.
+pub(crate) fn read_to_ask(path: &Path) -> Result<Vec<Question>> {
+    let mut questions = Vec::new();
+    each(path, |object| {
+        questions.push(asked(object)?);
+        Ok(())
+    })?;
+    if questions.is_empty() {
+        let message = format!("queries: expected questions in {}, found none", path.display());
+        return Err(Failure::usage(message));
+    }
+    Ok(questions)
+}
+
+fn each(path: &Path, mut take: impl FnMut(&Object) -> Parsed<()>) -> Result<()> {
+    let file = File::open(path).map_err(|error| Failure::io("read", path, &error))?;
+    let mut lines = Lines::new(file);
+    while let Some(line) = lines.next().map_err(|error| Failure::io("read", path, &error))? {
+        let text = line.text.map_err(|error| error.within(format!("line {}", line.number)))?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let taken = json::parse_object(&text).and_then(|object| take(&object));
+        taken.map_err(|error| error.within(format!("line {}", line.number)))?;
+    }
+    Ok(())
+}
+
 /// One question; `None` if it cannot be scored.
 fn question(object: &Object) -> Parsed<Option<Question>> {
-    let string = |key: &str| match object.get(key) {
+    let question = asked(object)?;
+    let unanswerable = matches!(question.category.as_str(), "adversarial" | "abstention")
+        || string(object, "qid")?.is_some_and(|id| id.ends_with("_abs"))
+        || question.evidence.is_empty();
+    Ok((!unanswerable).then_some(question))
+}
+
+fn asked(object: &Object) -> Parsed<Question> {
+    let text = string(object, "question")?.ok_or_else(|| Error::invalid("question", "a string", "nothing"))?;
+    let category = string(object, "category")?.unwrap_or_else(|| "questions".to_owned());
+    let (evidence, sessions) = (list(object, "evidence")?, list(object, "evidence_sessions")?);
+    Ok(Question { conv: string(object, "conv")?, text, category, evidence, sessions })
+}
+
+fn string(object: &Object, key: &str) -> Parsed<Option<String>> {
+    match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Error::invalid(key, "a string", "something else")),
-    };
-    let list = |key: &str| match object.get(key) {
+    }
+}
+
+fn list(object: &Object, key: &str) -> Parsed<Vec<String>> {
+    match object.get(key) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(items)) => items
             .iter()
@@ -70,15 +110,7 @@ fn question(object: &Object) -> Parsed<Option<Question>> {
             })
             .collect(),
         Some(_) => Err(Error::invalid(key, "a list of ids", "something else")),
-    };
-    let text = string("question")?.ok_or_else(|| Error::invalid("question", "a string", "nothing"))?;
-    let category = string("category")?.unwrap_or_else(|| "questions".to_owned());
-    let evidence: Vec<String> = list("evidence")?;
-    let unanswerable = matches!(category.as_str(), "adversarial" | "abstention")
-        || string("qid")?.is_some_and(|id| id.ends_with("_abs"))
-        || evidence.is_empty();
-    let question = Question { conv: string("conv")?, text, category, evidence, sessions: list("evidence_sessions")? };
-    Ok((!unanswerable).then_some(question))
+    }
 }
 
 #[cfg(test)]
