@@ -191,6 +191,121 @@ fn a_store_of_langgraph_is_found_by_what_its_own_index_found_it_by() {
 }
 
 #[test]
+fn the_collections_of_chroma_become_namespaces_and_their_documents_are_found() {
+    let home = Home::new();
+    let (data, faults) = import_with_faults(&home, "chroma", &["--prefix", "c-"]);
+    assert_eq!((data["format"].as_str(), &data["total"]["new"]), (Some("chroma"), &json!(102)));
+    assert_eq!((faults.len(), faults[0].1.as_str()), (1, "document"));
+    let names: Vec<&String> = data["namespaces"].as_object().unwrap().keys().collect();
+    let (lines, notes) = (names[0].as_str(), names[1].as_str());
+    assert!(lines.starts_with("c-long-lines-") && notes == "c-notes", "{names:?}");
+    assert_eq!(data["total"]["embeddings_not_taken"], 102);
+    assert_eq!(home.found(&["-n", notes, "when does the train leave"])[0], "The night train to Tallinn leaves at ten");
+    assert_eq!(home.found(&["-n", lines, "line number 73 of the long list"])[0], "line number 73 of the long list");
+    assert_eq!(home.found(&["-n", lines, "changed late"])[0], "line number 1 was changed late");
+    let tea = record(&home, "tea", &["-n", notes]);
+    assert_eq!(tea["user_id"], "marta");
+    assert_eq!(
+        (&tea["metadata"]["n"], &tea["metadata"]["ratio"], &tea["metadata"]["done"]),
+        (&json!(3), &json!(0.5), &json!(true))
+    );
+    assert_eq!(record(&home, "train", &["-n", notes])["metadata"]["labels"], json!(["rail", "night"]));
+    assert_eq!(tea["metadata"]["imported_from"], json!({"system": "chroma", "collection": "notes", "id": "tea"}));
+    assert_eq!(home.run(&["-n", notes, "get", "gone"]).code, 3);
+    assert_again(&home, "chroma", &["--prefix", "c-"]);
+    assert_again(&home, "chroma/chroma.sqlite3", &["--prefix", "c-"]);
+}
+
+#[test]
+fn a_collection_with_writes_that_wait_is_refused() {
+    let home = Home::new();
+    fs::create_dir(home.path("chroma")).unwrap();
+    fs::copy(fixture("chroma/chroma.sqlite3"), home.path("chroma/chroma.sqlite3")).unwrap();
+    let database = rusqlite::Connection::open(home.path("chroma/chroma.sqlite3")).unwrap();
+    let waiting =
+        "INSERT INTO embeddings_queue (operation, topic, id) SELECT 3, topic, 'tea' FROM embeddings_queue LIMIT 1";
+    assert_eq!(database.execute(waiting, []).unwrap(), 1);
+    let said = home.fails(2, &["import", "chroma"]);
+    assert!(said.contains("open it once with Chroma"), "{said}");
+}
+
+#[test]
+fn a_parquet_file_keeps_types_structures_and_times() {
+    let home = Home::new();
+    let (data, faults) = import_with_faults(&home, "table-snappy.parquet", &["--column", "text=body"]);
+    assert_eq!((data["format"].as_str(), &data["total"]["new"]), (Some("parquet"), &json!(3)));
+    assert_eq!(faults, [(4, "text".to_owned())]);
+    assert_eq!(data["total"]["embeddings_not_taken"], 3);
+    assert_eq!(home.found(&["who drinks tea"])[0], "Marta drinks green tea every morning");
+    let tea = record(&home, "tea", &[]);
+    assert_eq!((tea["user_id"].as_str(), tea["created_at"].as_str()), (Some("marta"), Some("2024-02-03T10:00:00Z")));
+    let metadata = &tea["metadata"];
+    assert_eq!((&metadata["about"], &metadata["topic"]), (&json!({"n": 1, "labels": ["a", "b"]}), &json!("tea")));
+    assert_eq!((&metadata["score"], &metadata["done"]), (&json!(0.5), &json!(true)));
+    assert_again(&home, "table-snappy.parquet", &["--column", "text=body"]);
+}
+
+#[test]
+fn a_damaged_parquet_file_is_refused_and_nothing_of_it_looks_read() {
+    let home = Home::new();
+    let whole = fs::read(fixture("table-snappy.parquet")).unwrap();
+    fs::write(home.path("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
+    home.fails(2, &["import", "cut.parquet", "--column", "text=body"]);
+    for place in (4..whole.len()).step_by(41) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x55;
+        fs::write(home.path("damaged.parquet"), &damaged).unwrap();
+        let run = home.run(&["--json", "import", "damaged.parquet", "--column", "text=body", "--dry-run"]);
+        assert!((0..=5).contains(&run.code) && !run.err.contains("panicked"), "{place}: {run:?}");
+    }
+}
+
+#[test]
+fn an_embedding_is_taken_if_its_model_is_named_and_is_the_memorys() {
+    let source = Home::new();
+    for (id, text) in [("tea", "Marta drinks green tea"), ("train", "The night train to Tallinn")] {
+        source.ok(&["add", text, "--id", id]);
+    }
+    let exported = |home: &Home| -> Vec<(String, String, String)> {
+        let lines = home.ok(&["export"]);
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let embedding = |line: Value| {
+            (text(&line["record"]["id"]), text(&line["embedding"]["model"]), text(&line["embedding"]["f32"]))
+        };
+        lines.filter(|line| line.get("record").is_some()).map(embedding).collect()
+    };
+    let made = exported(&source);
+    let model = made[0].1.split('@').next().unwrap().to_owned();
+    // Each text with the other's embedding, so that one made anew would be told from one that was taken.
+    let numbers = |encoded: &str| {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let bytes = STANDARD.decode(encoded).unwrap();
+        let floats: Vec<String> =
+            bytes.chunks(4).map(|part| f32::from_le_bytes(part.try_into().unwrap()).to_string()).collect();
+        format!("[{}]", floats.join(","))
+    };
+    let row = |id: &str, text: &str, encoded: &str| format!("{id},{text},\"{}\"\n", numbers(encoded));
+    let table = format!(
+        "id,text,embedding\n{}{}",
+        row("tea", "Marta drinks green tea", &made[1].2),
+        row("train", "The night train to Tallinn", &made[0].2)
+    );
+    let import = |more: &[&str]| {
+        let home = Home::new();
+        fs::write(home.path("table.csv"), &table).unwrap();
+        let data = home.data(&[&["import", "table.csv"], more].concat());
+        (exported(&home), data["total"]["embeddings_not_taken"].clone())
+    };
+    let (taken, not_taken) = import(&["--model", &model]);
+    assert_eq!((&taken[0].2, &taken[1].2, not_taken), (&made[1].2, &made[0].2, Value::Null));
+    for more in [&[][..], &["--model", "other/model"]] {
+        let (anew, not_taken) = import(more);
+        assert_eq!((&anew, not_taken), (&made, json!(2)), "{more:?}");
+    }
+}
+
+#[test]
 fn a_database_of_an_unknown_system_is_refused_by_its_tables() {
     let home = Home::new();
     let database = rusqlite::Connection::open(home.path("other.db")).unwrap();

@@ -24,7 +24,8 @@ use crate::{
 /// Options of `import`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The file, or - for standard input; for LangGraph also postgresql://… or env:VARIABLE that holds it
+    /// The file or directory, or - for standard input; for a store in PostgreSQL its connection string, or env:NAME for the variable
+    /// that holds it
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     /// What the file is; recognized by its content without this

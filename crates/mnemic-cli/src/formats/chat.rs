@@ -130,12 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn seconds_and_milliseconds_are_told_apart() {
+    fn seconds_and_finer_units_are_told_apart() {
         let at = |stamp: &str| {
             let line = format!(r#"{{"role":"user","content":"x","timestamp":{stamp}}}"#);
             draft(&line).unwrap().unwrap().created_at.unwrap().to_string()
         };
-        assert_eq!(at("1700000000"), at("1700000000000"));
+        for finer in ["1700000000000", "1700000000000000", "1700000000000000000"] {
+            assert_eq!(at("1700000000"), at(finer));
+        }
         assert_eq!(at("1700000000.5"), "2023-11-14T22:13:20.5Z");
     }
 

@@ -76,7 +76,7 @@ impl<R: Read + Send> Rows for CsvRows<R> {
     }
 
     fn position(&self) -> u64 {
-        self.reader.get_ref().get_ref().bytes()
+        self.reader.get_ref().get_ref().count()
     }
 
     fn about(&self) -> About {

@@ -29,15 +29,21 @@ pub(crate) fn parse(field: &str, text: &str) -> Result<Timestamp> {
     }
 }
 
-/// Reads seconds, or milliseconds, since 1970.
+/// Reads seconds since 1970, or milliseconds, microseconds or nanoseconds.
 ///
 /// # Errors
 /// `InvalidInput`, naming `field`.
 pub(crate) fn from_number(field: &str, number: &Number) -> Result<Timestamp> {
-    /// As seconds this lies beyond the year 5000, as milliseconds in 1973: nobody's data is that new or that old.
+    /// As seconds this lies beyond the year 5000, as milliseconds in 1973: nobody's data is that new or that old. A thousand times
+    /// as much is the same question for the next smaller unit.
     const MILLISECONDS_FROM: f64 = 1e11;
     let value = number.as_f64();
-    let micros = if value.abs() >= MILLISECONDS_FROM { value * 1e3 } else { value * 1e6 };
+    let micros = match value.abs() / MILLISECONDS_FROM {
+        ..1.0 => value * 1e6,
+        ..1e3 => value * 1e3,
+        ..1e6 => value,
+        _ => value / 1e3,
+    };
     Timestamp::from_micros(micros as i64)
         .map_err(|error| Error::invalid(field, "seconds since 1970", number).with_source(error))
 }

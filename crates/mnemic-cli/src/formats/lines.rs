@@ -31,7 +31,7 @@ impl<R> Counted<R> {
     }
 
     /// Bytes read so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.bytes
     }
 
@@ -64,7 +64,7 @@ impl<R: Read> Lines<R> {
 
     /// Bytes read so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.inner.get_ref().bytes()
+        self.inner.get_ref().count()
     }
 
     /// The digest of everything that was read so far.

@@ -112,7 +112,7 @@ fn read(memory: Value, defaults: &Defaults) -> Result<Item> {
 
 /// A memory is shown through the whole of its last day, which is one in UTC.
 fn end_of_day(date: &str) -> Result<Timestamp> {
-    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+    const DAY: std::time::Duration = std::time::Duration::from_hours(24);
     let start = dates::parse("expiration_date", date)?;
     Ok(if date.trim().len() <= "2023-05-08".len() { start.plus(DAY) } else { start })
 }

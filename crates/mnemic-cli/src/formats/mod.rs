@@ -2,10 +2,12 @@
 //! Not here: opening a source of any of them (`open`), writing what was read into a memory (`load`).
 
 mod chat;
+mod chroma;
 mod conversations;
 mod csv;
 pub(crate) mod dates;
 mod fields;
+mod guarded;
 mod langgraph;
 pub(crate) mod lines;
 pub(crate) mod load;
@@ -14,6 +16,7 @@ mod mem0;
 mod mem0_history;
 pub(crate) mod open;
 pub(crate) mod own;
+mod parquet;
 pub(crate) mod rows;
 mod sqlite;
 mod table;
@@ -42,10 +45,14 @@ pub(crate) enum Format {
     Mem0,
     /// mem0's history database
     Mem0History,
-    /// A store of LangGraph (`SqliteStore`, or with postgresql://… or env:VARIABLE `PostgresStore`), for `MnemicStore`
+    /// A `LangGraph` store (`SqliteStore`; `PostgresStore` by its connection string), as `MnemicStore` keeps it
     Langgraph,
+    /// A directory of Chroma (`PersistentClient`); each collection gets a namespace of its own
+    Chroma,
     /// A table as text with a header: CSV, with commas, semicolons or tabs
     Csv,
+    /// A table in a Parquet file
+    Parquet,
 }
 
 impl Format {
@@ -60,7 +67,9 @@ impl Format {
             Self::Mem0 => "mem0",
             Self::Mem0History => "mem0-history",
             Self::Langgraph => "langgraph",
+            Self::Chroma => "chroma",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -68,7 +77,7 @@ impl Format {
     pub(crate) const fn unit(self) -> &'static str {
         match self {
             Self::Mnemic | Self::Conversations | Self::Chat | Self::Text | Self::McpMemory => "line",
-            Self::Mem0 | Self::Mem0History | Self::Langgraph | Self::Csv => "row",
+            Self::Mem0 | Self::Mem0History | Self::Langgraph | Self::Chroma | Self::Csv | Self::Parquet => "row",
         }
     }
 }
@@ -181,7 +190,10 @@ impl Interpreter {
             Some(Format::Chat) => Ok(chat::read(&object(text)?, number, &self.chat)?.into_iter().collect()),
             Some(Format::McpMemory) => Ok(mcp_memory::read(&object(text)?, &self.defaults)?.into_iter().collect()),
             // These are no lines; they are opened by readers of their own.
-            Some(Format::Mem0 | Format::Mem0History | Format::Langgraph | Format::Csv) | None => Ok(Vec::new()),
+            Some(
+                Format::Mem0 | Format::Mem0History | Format::Langgraph | Format::Chroma | Format::Csv | Format::Parquet,
+            )
+            | None => Ok(Vec::new()),
         }
     }
 

@@ -11,10 +11,12 @@ use mnemic::{ThreadId, ids::quoted};
 
 use super::{
     Format, Interpreter,
+    chroma::{self, ChromaRows},
     csv::CsvRows,
     langgraph::{postgres::PostgresRows, sqlite::SqliteRows},
     mem0::{self, MemoryRows},
     mem0_history::HistoryRows,
+    parquet::{self, ParquetRows},
     rows::{Defaults, LineRows, Rows},
     sqlite,
 };
@@ -66,7 +68,7 @@ pub(crate) struct Source {
     pub in_bytes: bool,
 }
 
-/// Opens what `place` names: a file or standard input (`-`).
+/// Opens what `place` names: a file, a directory of another system's, a database, or standard input (`-`).
 ///
 /// # Errors
 /// It is not there, or it is not what can be read.
@@ -84,8 +86,7 @@ pub(crate) fn open(place: &Path, wanted: Wanted) -> Result<Source> {
     let mut file = File::open(place).map_err(refused)?;
     let about = file.metadata().map_err(refused)?;
     if about.is_dir() {
-        let message = format!("file: expected a file, found the directory {}", place.display());
-        return Err(Failure::usage(message));
+        return directory(place, wanted);
     }
     // Whatever comes through a pipe can be read once, so it is recognized by its first line alone.
     if !about.is_file() {
@@ -95,6 +96,7 @@ pub(crate) fn open(place: &Path, wanted: Wanted) -> Result<Source> {
     let format = match wanted.format {
         Some(format) => Some(format),
         None if start.starts_with(sqlite::MAGIC) => Some(sqlite::recognize(&sqlite::open(place)?)?),
+        None if start.starts_with(parquet::MAGIC) => Some(Format::Parquet),
         None => recognize(place, &start),
     };
     let wanted = Wanted { format, ..wanted };
@@ -103,9 +105,23 @@ pub(crate) fn open(place: &Path, wanted: Wanted) -> Result<Source> {
             let connection = sqlite::open(place)?;
             Ok(unmeasured(HistoryRows::new(connection, place, wanted.defaults)?))
         }
+        Some(Format::Parquet) => Ok(unmeasured(ParquetRows::new(file, place, wanted)?)),
+        Some(Format::Chroma) => {
+            let above = place.parent().unwrap_or(Path::new("."));
+            directory(if above == Path::new("") { Path::new(".") } else { above }, wanted)
+        }
         Some(Format::Langgraph) => Ok(unmeasured(SqliteRows::new(sqlite::open(place)?, place)?)),
         _ => stream(Box::new(file), Some(about.len()), place, wanted),
     }
+}
+
+/// A directory that another system keeps.
+fn directory(place: &Path, wanted: Wanted) -> Result<Source> {
+    if place.join(chroma::DATABASE).is_file() && matches!(wanted.format, Some(Format::Chroma) | None) {
+        return Ok(unmeasured(ChromaRows::new(place, wanted.defaults)?));
+    }
+    let message = format!("file: expected a file, found the directory {}", place.display());
+    Err(Failure::usage(message))
 }
 
 /// The connection string that is given as such, or by the name of the variable that holds it: `env:NAME`.
@@ -131,7 +147,7 @@ fn stream(mut source: Box<dyn Read + Send>, length: Option<u64>, place: &Path, w
             Ok(Source { rows: Box::new(CsvRows::new(source, place, wanted)?), length, in_bytes: true })
         }
         Some(Format::Mem0) => Ok(unmeasured(MemoryRows::new(source.as_mut(), wanted.defaults)?)),
-        Some(format @ (Format::Mem0History | Format::Langgraph)) => {
+        Some(format @ (Format::Mem0History | Format::Langgraph | Format::Chroma | Format::Parquet)) => {
             let message = format!("file: expected a file for the format {format}, found a stream");
             Err(Failure::usage(message))
         }

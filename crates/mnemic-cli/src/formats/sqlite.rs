@@ -43,8 +43,9 @@ pub(super) fn has(connection: &Connection, table: &str, wanted: &[&str]) -> Resu
 
 /// Which system's database this is, by its tables.
 pub(super) fn recognize(connection: &Connection) -> Result<Format> {
-    let tables: [(Format, &str, &[&str]); 2] = [
+    let tables: [(Format, &str, &[&str]); 3] = [
         (Format::Mem0History, "history", &["id", "memory_id", "old_memory", "new_memory", "event"]),
+        (Format::Chroma, "embeddings", &["id", "segment_id", "embedding_id", "seq_id"]),
         (Format::Langgraph, "store", &["prefix", "key", "value", "created_at", "updated_at"]),
     ];
     for (format, table, wanted) in tables {

@@ -87,7 +87,7 @@ impl Shape {
                 None => metadata.insert(name.clone(), value),
             };
         }
-        let embedding = said.remove("embedding").map(embedding).transpose()?;
+        let embedding = said.remove("embedding").map(|value| embedding(&value)).transpose()?;
         let mut draft = draft(&said)?;
         for (key, value) in object(said.get("metadata"))? {
             if metadata.insert(key.clone(), value).is_some() {
@@ -210,12 +210,12 @@ fn object(value: Option<&Value>) -> Result<Object> {
     }
 }
 
-fn embedding(value: Value) -> Result<Vec<f32>> {
+fn embedding(value: &Value) -> Result<Vec<f32>> {
     let component = |item: &Value| match item {
         Value::Number(number) => Ok(number.as_f64() as f32),
         other => Err(Error::invalid("embedding", "a list of numbers", format!("{} in it", shown(other)))),
     };
-    let components: Vec<f32> = list("embedding", &value)?.iter().map(component).collect::<Result<_>>()?;
+    let components: Vec<f32> = list("embedding", value)?.iter().map(component).collect::<Result<_>>()?;
     check_embedding(components)
 }
 

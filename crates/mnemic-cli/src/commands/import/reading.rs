@@ -57,7 +57,7 @@ pub(super) async fn read_all(
 ) -> Result<Outcome> {
     let mut chunks = read_in_background(source);
     let mut reading = Reading { loader, strict, unit: "line", faults: Vec::new(), refused: 0, rows: 0 };
-    let mut whole = About { format: None, digest: None };
+    let mut whole = None;
     while let Some(chunk) = chunks.recv().await {
         match chunk {
             Chunk::Rows { rows, position, unit } => {
@@ -67,13 +67,15 @@ pub(super) async fn read_all(
                 }
                 bar.set_position(position);
             }
-            Chunk::End(about) => whole = about,
+            Chunk::End(about) => whole = Some(about),
             Chunk::Failed(failure) => return Err(failure),
         }
     }
+    // A reader that ends without a word has failed, and what it did not read must not look as if it were not there.
+    let Some(about) = whole else { return Err(Failure::other("cannot read on: the reader of this format failed")) };
     reading.loader.finish().await?;
     let Reading { unit, faults, refused, rows, .. } = reading;
-    Ok(Outcome { about: whole, unit, rows, faults, refused })
+    Ok(Outcome { about, unit, rows, faults, refused })
 }
 
 /// Reads on a thread of its own, so that waiting for standard input never holds up Ctrl-C. The thread ends with the process.

@@ -1,4 +1,4 @@
-//! LangGraph's stores (`SqliteStore`, `PostgresStore`): each item as the records in which `mnemic.integrations.langgraph.MnemicStore`
+//! Stores of `LangGraph` (`SqliteStore`, `PostgresStore`): each item as the records in which `mnemic.integrations.langgraph.MnemicStore`
 //! keeps it, so that a store can be used there as soon as it is imported. Not here: reading the databases (`sqlite`, `postgres`).
 
 pub(super) mod postgres;
@@ -113,7 +113,7 @@ impl Made {
 
     fn head(&self, entry: &Entry) -> Result<Item> {
         let count = |count: usize| Value::from(count as u64);
-        let mut draft = self.hidden(&self.id, &[STORE, HEAD])?;
+        let mut draft = Self::hidden(&self.id, &[STORE, HEAD])?;
         draft.tags.extend(self.scopes.iter().cloned());
         draft.path.clone_from(&self.path);
         draft.metadata.extend(self.beside.clone());
@@ -141,7 +141,7 @@ impl Made {
     }
 
     fn piece(&self, i: usize, piece: &str) -> Result<Item> {
-        let mut draft = self.hidden(&format!("{}.p{i}", self.id), &[STORE, PIECE])?;
+        let mut draft = Self::hidden(&format!("{}.p{i}", self.id), &[STORE, PIECE])?;
         draft = draft.with_metadata("item", self.id.as_str());
         draft = draft.with_metadata("mark", self.mark.as_str()).with_metadata("data", piece);
         draft.expires_at = self.parts_until;
@@ -168,7 +168,7 @@ impl Made {
     }
 
     /// A record that holds data and says nothing.
-    fn hidden(&self, id: &str, tags: &[&str]) -> Result<NewRecord> {
+    fn hidden(id: &str, tags: &[&str]) -> Result<NewRecord> {
         let mut draft = NewRecord::new(NO_TEXT).with_id(RecordId::new(id)?).with_source(SYSTEM);
         draft = draft.with_tags(tags.iter().copied());
         draft.superseded_by = Some(RecordId::new(DATA)?);

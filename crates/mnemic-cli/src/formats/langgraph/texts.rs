@@ -1,4 +1,4 @@
-//! The texts of a value that an item is found by: LangGraph's paths, such as `a.b`, `chunks[*].text`, `{title,body}`, `$`.
+//! The texts of a value that an item is found by: its paths, such as `a.b`, `chunks[*].text`, `{title,body}`, `$`.
 //! Not here: which paths an item has (its database says it).
 
 use mnemic::{Object, Value};
@@ -48,7 +48,9 @@ fn collect(value: &Value, tokens: &[String], found: &mut Vec<String>) {
     if let Some(index) = inside(token, '[', ']') {
         let Value::Array(items) = value else { return };
         if index == "*" {
-            items.iter().for_each(|item| collect(item, rest, found));
+            for item in items {
+                collect(item, rest, found);
+            }
         } else if let Some(item) = index.parse::<isize>().ok().and_then(|index| nth(items, index)) {
             collect(item, rest, found);
         }
