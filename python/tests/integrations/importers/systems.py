@@ -42,7 +42,8 @@ def mcp_memory(directory: Path, modules: Path) -> Path:
     server = subprocess.Popen(
         ["node", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )
-    assert server.stdin is not None and server.stdout is not None
+    assert server.stdin is not None
+    assert server.stdout is not None
     number = 0
 
     def call(method: str, params: dict[str, Any]) -> Any:
