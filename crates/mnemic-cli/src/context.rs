@@ -4,6 +4,10 @@
 use std::{
     io::{self, BufRead, IsTerminal},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -26,6 +30,42 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// Whether to ask.
     pub(crate) asking: Asking,
+    /// What Ctrl-C does.
+    pub(crate) interrupts: Interrupts,
+}
+
+/// What Ctrl-C does: it ends the command, unless the command ends by itself when it comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupts(Arc<Interrupt>);
+
+#[derive(Debug, Default)]
+struct Interrupt {
+    awaited: AtomicBool,
+    came: tokio::sync::Notify,
+}
+
+impl Interrupts {
+    /// From this call on Ctrl-C, or being asked to terminate, ends what is answered here and not the command.
+    pub(crate) fn awaited(&self) -> io::Result<impl Future<Output = ()> + use<>> {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        self.0.awaited.store(true, Ordering::Release);
+        let interrupt = Arc::clone(&self.0);
+        Ok(async move {
+            tokio::select! {
+                () = interrupt.came.notified() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+    }
+
+    /// Passes Ctrl-C on, if the command waits for it.
+    pub(crate) fn came(&self) -> bool {
+        let awaited = self.0.awaited.load(Ordering::Acquire);
+        if awaited {
+            self.0.came.notify_one();
+        }
+        awaited
+    }
 }
 
 /// Whether to ask before destroying something.

@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     args::{Cli, Command, Globals},
     commands,
-    context::{Asking, Context},
+    context::{Asking, Context, Interrupts},
     exit::{Exit, Failure, Result},
     output::{Answer, Format, Output, When, Whose, complain},
 };
@@ -78,7 +78,7 @@ fn prepare(globals: &Globals, output: Output) -> Result<Context> {
         (false, true) => Asking::Never,
         (false, false) => Asking::Ask,
     };
-    Ok(Context { settings, output, asking })
+    Ok(Context { settings, output, asking, interrupts: Interrupts::default() })
 }
 
 fn settings(globals: &Globals) -> Result<Settings> {
@@ -135,8 +135,17 @@ fn execute(ctx: &Context, command: &Command) -> Result<Answer> {
         .map_err(|error| Failure::other(format!("cannot start: {error}")))?;
     let (interrupt, interrupted) = tokio::sync::oneshot::channel();
     // On a thread of its own, since a verb may be waiting for standard input and never look up.
+    let interrupts = ctx.interrupts.clone();
     runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() && interrupt.send(()).is_ok() {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        if interrupts.came() {
+            // Whoever presses it twice does not want to wait for a good end.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                leave();
+            }
+        } else if interrupt.send(()).is_ok() {
             tokio::time::sleep(GRACE).await;
             leave();
         }

@@ -5,6 +5,12 @@
 
 mod support;
 
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
 use serde_json::Value;
 use support::{Home, finished};
 
@@ -194,4 +200,60 @@ fn namespaces_move_by_rule_and_never_two_into_one() {
     home.ok(&[&["migrate", "cutover", "--to", "away"], &rule[..]].concat());
     assert!(home.ok(&["--dir", "away", "--namespace", "new", "get", "x"]).contains("another namespace"));
     assert!(home.ok(&["--namespace", "other", "get", "x"]).contains("another namespace"), "under its old name too");
+}
+
+/// A run that follows, begun.
+fn following(home: &Home) -> Child {
+    let args = ["migrate", "run", "--to", "away", "--follow"];
+    let mut child = home.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("following"), "{line}");
+    child
+}
+
+#[test]
+fn a_copy_is_kept_up_to_date_until_ctrl_c_and_says_where_it_stands() {
+    let home = furnished();
+    for signal in ["-INT", "-TERM"] {
+        let child = following(&home);
+        let written = format!("id{signal}");
+        home.ok(&["add", "--id", &written, "Written while the source is followed."]);
+        let since = Instant::now();
+        while home.run(&["--dir", "away", "get", &written]).code != 0 {
+            assert!(since.elapsed() < Duration::from_secs(20), "it did not arrive");
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{signal}: {told}");
+        assert!(told.contains("the target lacks 0 changes"), "{told}");
+    }
+    home.ok(&["migrate", "verify", "--to", "away"]);
+}
+
+#[test]
+fn following_ends_with_the_time_that_was_given_or_when_the_target_serves() {
+    let home = furnished();
+    let run = home.data(&["migrate", "run", "--to", "away", "--follow", "--for", "1s"]);
+    assert_eq!((&run["ended"], &run["namespaces"][0]["behind"]), (&"time".into(), &0.into()), "{run}");
+    let child = following(&home);
+    step(&home, "cutover", &[]);
+    home.ok(&["add", "--id", "after", "Written after the switch."]);
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("moved; the target serves"), "{told}");
+    home.fails(2, &["migrate", "run", "--to", "away", "--for", "1s"]);
+    home.fails(2, &["migrate", "run", "--to", "away", "--limit-rate", "0"]);
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let home = furnished();
+    let changes = step(&home, "plan", &[])["changes"].as_u64().unwrap();
+    let begun = Instant::now();
+    home.ok(&["migrate", "run", "--to", "away", "--limit-rate", "4"]);
+    assert!(begun.elapsed() >= Duration::from_secs(changes / 4), "{changes} changes in {:?}", begun.elapsed());
+    home.ok(&["migrate", "verify", "--to", "away"]);
 }

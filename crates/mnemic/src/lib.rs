@@ -15,9 +15,9 @@ pub use draft::{NewEvent, NewRecord};
 pub use manager::{
     Alike, AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, CutOver, Dedupe,
     ForgetReceipt, Forgotten, Found, GateQuestion, Health, HealthDetail, LegOutcome, LegReport, MemoryManager,
-    MigrationPlan, MigrationReport, Mode, MovePhase, MoveStatus, PlaceReport, QualityGate, QualityReport, Query,
-    RecordOutcome, ReembeddingPlan, ReembeddingReport, Retrieval, Rollback, Selector, SetSlots, Shown, Stats, Switched,
-    Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent, WrittenRecord,
+    MigrateOptions, MigrationPlan, MigrationReport, Mode, MovePhase, MoveStatus, PlaceReport, QualityGate,
+    QualityReport, Query, RecordOutcome, ReembeddingPlan, ReembeddingReport, Retrieval, Rollback, Selector, SetSlots,
+    Shown, Stats, Switched, Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent, WrittenRecord,
 };
 pub use mnemic_core::{
     Address, AppendOutcome, Appended, Assignment, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison,

@@ -4,7 +4,7 @@
 use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, RecordId, Result};
 use mnemic_migration::{AsIs, Comparison, Followed, Lens, Reembed, Side, compare, follow_through};
 
-use super::{MemoryManager, Query, Retrieval};
+use super::{MemoryManager, MigrateOptions, Query, Retrieval, keep_up::Paced};
 
 /// Changes that are repeated at once.
 const PAGE: usize = 1000;
@@ -117,15 +117,7 @@ impl MemoryManager {
     /// `Unsupported` for what [`Self::plan_migration`] calls an obstacle, `Conflict` if the target holds something else, and what
     /// either ledger gives.
     pub async fn migrate_to(&self, target: &Self, reached: impl FnMut(ChangeSeq) + Send) -> Result<Followed> {
-        self.check_apart(target)?;
-        let plan = self.plan_migration(target).await?;
-        if !plan.obstacles.is_empty() {
-            return Err(Error::new(ErrorKind::Unsupported, plan.obstacles.join("; ")));
-        }
-        self.claim(target).await?;
-        let followed = self.carry(target, Carried::AsTheyAre, reached).await?;
-        target.engine.sync_all(&target.namespace).await?;
-        Ok(followed)
+        self.migrate_with(target, &MigrateOptions::default(), reached).await
     }
 
     /// Repeats in `target` what this namespace holds beyond it. Embeddings are made anew on the way where the target's embedder makes
@@ -144,8 +136,19 @@ impl MemoryManager {
         carried: Carried,
         reached: impl FnMut(ChangeSeq) + Send,
     ) -> Result<Followed> {
+        self.carry_at(target, carried, &MigrateOptions::default(), reached).await
+    }
+
+    pub(super) async fn carry_at(
+        &self,
+        target: &Self,
+        carried: Carried,
+        how: &MigrateOptions,
+        reached: impl FnMut(ChangeSeq) + Send,
+    ) -> Result<Followed> {
         let anew: Reembed<'_>;
-        let (lens, page): (&dyn Lens, usize) = match carried {
+        let paced: Paced<'_>;
+        let (mut lens, page): (&dyn Lens, usize) = match carried {
             Carried::AsTheyAre => (&AsIs, PAGE),
             Carried::Anew => {
                 // Opened with another embedder than the one that made the copy: two spaces would meet in it.
@@ -154,7 +157,11 @@ impl MemoryManager {
                 (&anew, EMBEDDED_PAGE)
             }
         };
-        let followed = follow_through(self.side(), target.side(), lens, page, reached).await?;
+        if let Some(rate) = how.rate {
+            paced = Paced::new(lens, rate);
+            lens = &paced;
+        }
+        let followed = follow_through(self.side(), target.side(), lens, how.page(page), reached).await?;
         // An embedding tells its text almost word for word: what was erased is not remembered either.
         if let (true, Some(cache)) = (followed.erased, &target.engine.cache) {
             cache.clear();
@@ -163,7 +170,7 @@ impl MemoryManager {
     }
 
     /// Which of the two, the same at every call for the same pair, so that a copy is made in one way whoever goes on making it.
-    async fn carried_to(&self, target: &Self) -> Result<Carried> {
+    pub(super) async fn carried_to(&self, target: &Self) -> Result<Carried> {
         let (Some(theirs), ours) = (target.engine.embedder.model(), self.engine.embedder.model()) else {
             // What is stored stays true for the day when there is an embedder again.
             return Ok(Carried::AsTheyAre);
