@@ -16,7 +16,7 @@ use serde_json::Value;
 use support::{Home, finished};
 
 /// Every command, as it can be run after [`furnished`].
-const COMMANDS: [&[&str]; 39] = [
+const COMMANDS: [&[&str]; 45] = [
     &["init"],
     &["add", "a statement"],
     &["search", "statement"],
@@ -41,6 +41,12 @@ const COMMANDS: [&[&str]; 39] = [
     &["audit", "verify"],
     &["audit", "checkpoint"],
     &["backup", "copy"],
+    &["reembed", "plan", "--to-env", "new.env"],
+    &["reembed", "run", "--to-env", "new.env"],
+    &["reembed", "compare", "--to-env", "new.env"],
+    &["reembed", "switch", "--to-env", "new.env"],
+    &["reembed", "undo", "--to-env", "new.env"],
+    &["reembed", "finish", "--to-env", "new.env", "--yes"],
     &["migrate", "plan", "--to", "moved"],
     &["migrate", "run", "--to", "moved"],
     &["migrate", "verify", "--to", "moved"],
@@ -70,12 +76,13 @@ fn furnished() -> Home {
     home.ok(&["add", "--id", "r2", "two"]);
     home.ok(&["log", "add", "t", "message", "hi"]);
     home.ok(&["slots", "set", "t", "a=b"]);
+    std::fs::write(home.path("new.env"), "MNEMIC_DIR=memory\nMNEMIC_EMBEDDER=static\n").unwrap();
     std::fs::write(home.path("chat.jsonl"), "{\"role\":\"user\",\"content\":\"hello\"}\n").unwrap();
     home
 }
 
 fn name(args: &[&str]) -> String {
-    let two = ["thread", "slots", "audit", "config", "dev", "migrate"].contains(&args[0])
+    let two = ["thread", "slots", "audit", "config", "dev", "migrate", "reembed"].contains(&args[0])
         || args.starts_with(&["log", "add"]);
     args[..if two { 2 } else { 1 }].join(" ")
 }

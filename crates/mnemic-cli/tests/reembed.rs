@@ -12,7 +12,7 @@ use support::Home;
 /// A home with a memory, and a file that names the same memory with a vendor's model.
 fn furnished() -> (Home, Running) {
     let home = Home::new();
-    let lines: String = (0..40)
+    let lines: Vec<String> = (0..40)
         .map(|i| {
             let (who, what) =
                 (["Anna", "Boris", "Clara"][i % 3], ["filing fee", "hearing", "work permit", "visa"][i % 4]);
@@ -20,7 +20,7 @@ fn furnished() -> (Home, Running) {
             format!("{record}\n")
         })
         .collect();
-    std::fs::write(home.path("records.jsonl"), lines).unwrap();
+    std::fs::write(home.path("records.jsonl"), lines.concat()).unwrap();
     home.ok(&["import", "records.jsonl"]);
     let vendor = vendors().iter().find(|vendor| vendor.name == "openai").unwrap();
     let running = (vendor.serve)(0, Knobs::new()).unwrap();
@@ -32,8 +32,8 @@ fn furnished() -> (Home, Running) {
         ("MNEMIC_EMBEDDING_MODEL", "text-embedding-3-small".to_owned()),
         ("MNEMIC_EMBEDDING_DIMENSION", "512".to_owned()),
     ];
-    let lines: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    std::fs::write(home.path("new.env"), lines).unwrap();
+    let lines: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    std::fs::write(home.path("new.env"), lines.concat()).unwrap();
     (home, running)
 }
 

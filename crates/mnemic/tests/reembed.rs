@@ -27,7 +27,7 @@ use mnemic_stand_ins::{Knobs, Running, vendors};
 use tokio::{sync::watch, task::JoinSet};
 
 /// Operations of each task between two steps of the move.
-const STRETCH: u64 = 12;
+const STRETCH: u64 = 6;
 
 /// A directory of memories, a vendor, and the files of variables that name them.
 struct Place {
@@ -127,20 +127,8 @@ impl Users {
             let (memory, stop) = (handles[number / 2 % 2].clone(), Arc::clone(&stop));
             let (tell, told) = watch::channel(0);
             done.push(told);
-            tasks.spawn(async move {
-                let mut user = User { memory, number, held: BTreeMap::new() };
-                let mut turn = 0;
-                while !stop.load(Ordering::SeqCst) {
-                    if number % 2 == 0 {
-                        user.write(turn).await
-                    } else {
-                        user.read(turn, count).await
-                    }
-                    turn += 1;
-                    tell.send_replace(turn);
-                }
-                user.held
-            });
+            let user = User { memory, number, held: BTreeMap::new() };
+            tasks.spawn(user.go_on(stop, tell, count));
         }
         Self { stop, tasks, done }
     }
@@ -176,6 +164,26 @@ struct User {
 }
 
 impl User {
+    /// Writes or reads until it is told to stop, and answers what it wrote last.
+    async fn go_on(
+        mut self,
+        stop: Arc<AtomicBool>,
+        tell: watch::Sender<u64>,
+        count: usize,
+    ) -> BTreeMap<String, String> {
+        for turn in 0.. {
+            match self.number % 2 {
+                0 => self.write(turn).await,
+                _ => self.read(turn, count).await,
+            }
+            tell.send_replace(turn + 1);
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        self.held
+    }
+
     /// A new record, a counter whose every version is known, and now and then a record forgotten: each is read back at once.
     async fn write(&mut self, turn: u64) {
         let (fresh, counter) = (format!("w{}-{turn}", self.number), format!("counter-{}", self.number));
@@ -190,7 +198,7 @@ impl User {
         assert_eq!(written.records[1].version, Version(turn + 1), "no version is lost or made twice");
         self.held.extend(told);
         // Every index starts over then, so one of them does it and not often.
-        if self.number == 0 && turn % 8 == 7 {
+        if self.number == 0 && turn % 4 == 3 {
             let old = format!("w{}-{}", self.number, turn - 2);
             let receipt = self.memory.forget(&Selector::Ids(vec![id(&old)]), Trial::Real).await.unwrap();
             assert_eq!(receipt.forgotten.records, [id(&old)]);

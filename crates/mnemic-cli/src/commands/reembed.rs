@@ -3,7 +3,7 @@
 
 mod figures;
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use mnemic::{
     Builder, ChangeSeq, CutOver, EmbeddingModel, GateQuestion, MemoryManager, MovePhase, Namespace, QualityGate,
@@ -134,10 +134,8 @@ async fn pair(ctx: &Context, target: &Target) -> Result<Pair> {
         Some(name) => Namespace::new(name)?,
         None => sibling(ctx.namespace(), model)?,
     };
-    let mut typed = format!("--to-env {}", target.to_env.display());
-    if let Some(name) = &target.to_namespace {
-        typed.push_str(&format!(" --to-namespace {name}"));
-    }
+    let named = target.to_namespace.as_ref().map(|name| format!(" --to-namespace {name}")).unwrap_or_default();
+    let typed = format!("--to-env {}{named}", target.to_env.display());
     let copy = opened.in_namespace(name);
     let memory = ctx.open_existing()?.place_before(&copy).await?;
     Ok(Pair { memory, copy, typed })
@@ -165,7 +163,7 @@ async fn plan(pair: &Pair) -> Result<Answer> {
     });
     let mut text = figures::plan_text(&plan);
     if failure.is_none() {
-        text.push_str(&format!("mnemic reembed run {} makes the copy {}\n", pair.typed, pair.copy.namespace()));
+        let _infallible = writeln!(text, "mnemic reembed run {} makes the copy {}", pair.typed, pair.copy.namespace());
     }
     Ok(Answer::new(figures::plan_object(&plan, &pair.memory, &pair.copy), text).failed(failure))
 }
@@ -211,11 +209,11 @@ impl Gate {
 
 async fn compare(pair: &Pair, gate: &Gate) -> Result<Answer> {
     let report = pair.memory.compare_reembedded(&pair.copy, &gate.gate()?).await?;
-    let failure = if !report.is_same() {
+    let failure = if report.is_same() {
+        below(&report.quality)
+    } else {
         let failure = Failure::verification("the copy is not the same memory");
         Some(failure.hint(format!("mnemic reembed run {} brings over what was written since", pair.typed)))
-    } else {
-        below(&report.quality)
     };
     let mut data = figures::names(&pair.memory, &pair.copy);
     data.extend(figures::report_object(&report));
@@ -260,14 +258,15 @@ async fn switch(pair: &Pair, args: &SwitchArgs) -> Result<Answer> {
         MovePhase::Moved => "had been switched before".to_owned(),
         _ => format!("switched at position {}; writes waited {:.0?}", switched.head.0, switched.paused),
     };
-    text.push_str(&format!(
+    let _infallible = writeln!(
+        text,
         "{} -> {}: {told}\n\
          mnemic reembed undo {typed} returns to the old embeddings with everything that was written since\n\
-         mnemic reembed finish {typed} removes them\n",
+         mnemic reembed finish {typed} removes them",
         memory.namespace(),
         copy.namespace(),
         typed = pair.typed
-    ));
+    );
     Ok(Answer::new(data, text))
 }
 
@@ -304,9 +303,10 @@ async fn finish(ctx: &Context, pair: &Pair) -> Result<Answer> {
         removed.namespace(),
         kept.namespace()
     ))?;
-    match undone {
-        true => memory.abort_migration(copy).await?,
-        false => memory.finish_migration(copy).await?,
+    if undone {
+        memory.abort_migration(copy).await?;
+    } else {
+        memory.finish_migration(copy).await?;
     }
     let mut data = figures::names(memory, copy);
     data.insert("serves".to_owned(), Value::from(kept.namespace().as_str()));

@@ -112,10 +112,10 @@ pub(super) fn quality_text(quality: &QualityReport) -> String {
     if let Some(dense) = &quality.dense {
         way("by embedding", dense);
     }
-    match quality.passes() {
-        true => line(&mut text, format_args!("  the quality gate passes")),
-        false => quality.faults.iter().for_each(|fault| line(&mut text, format_args!("  {}", escaped(fault)))),
+    if quality.passes() {
+        line(&mut text, format_args!("  the quality gate passes"));
     }
+    quality.faults.iter().for_each(|fault| line(&mut text, format_args!("  {}", escaped(fault))));
     text
 }
 
