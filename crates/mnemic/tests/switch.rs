@@ -11,8 +11,10 @@ use mnemic::{
     Builder, CutOver, ErrorKind, Filter, MemoryManager, MovePhase, Namespace, PageRequest, Query, Role, Selector,
     SetSlots, Trial, WriteOptions,
 };
+use mnemic_conformance::faulty::{Fault, Faulty, Strike};
 use mnemic_core::ports::Ledger;
 use mnemic_ledgers::{InMemoryLedger, SqliteConfig, SqliteLedger};
+use mnemic_spool::SpoolConfig;
 
 fn namespace() -> Namespace {
     Namespace::new("case").unwrap()
@@ -89,9 +91,10 @@ async fn a_switch_is_followed_by_every_handle_and_taken_back_with_what_was_writt
     source.migrate_to(&target, |_| {}).await.unwrap();
     source.cut_over(&target, &CutOver { window: Duration::ZERO }).await.unwrap();
     write(&other, "last").await;
-    assert_eq!(
-        source.move_status(&target).await.unwrap().behind(),
-        2,
+    let receipt = other.forget(&Selector::Ids(vec![id("r4")]), Trial::Real).await.unwrap();
+    assert!(receipt.residue.iter().any(|left| left.contains("mnemic migrate finish")), "{receipt:?}");
+    assert!(
+        source.move_status(&target).await.unwrap().behind() > 3,
         "without a window the old place is left as it was"
     );
     source.finish_migration(&target).await.unwrap();
@@ -211,4 +214,31 @@ async fn a_memory_returns_without_a_target_that_is_lost() {
     assert!(lost.message().contains("the memory is in namespace case of dir:"), "{lost}");
     source.return_without_target().await.unwrap();
     assert!(names(&source).await.contains(&"mirrored".to_owned()), "the mirror brought it before the target was lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_a_spool_while_the_memory_moves_is_made_at_the_new_place_once() {
+    let places = tempfile::tempdir().unwrap();
+    let truth = Arc::new(InMemoryLedger::new());
+    let away = Arc::new(Faulty::new(Arc::clone(&truth)));
+    let spool = SpoolConfig::new(places.path().join("spool"));
+    let cut_off =
+        Builder::default().ledger(Arc::clone(&away) as Arc<dyn Ledger>).spool(spool).build(namespace()).unwrap();
+    let source = Builder::default().ledger(Arc::clone(&truth) as Arc<dyn Ledger>).build(namespace()).unwrap();
+    let target = Builder::default().build(namespace()).unwrap();
+    some(&source, 5).await;
+    // A commit whose answer is lost, and one that is never made: both wait.
+    away.set(Some(Fault { strike: Strike::After, ..Fault::always().of(&["commit"]) }));
+    write(&cut_off, "answer-lost").await;
+    away.set(Some(Fault::always()));
+    write(&cut_off, "never-made").await;
+    source.migrate_to(&target, |_| {}).await.unwrap();
+    source.cut_over(&target, &CutOver::default()).await.unwrap();
+    away.set(None);
+    cut_off.drain().await.unwrap();
+    for name in ["answer-lost", "never-made"] {
+        let found = target.get(&[id(name)], None).await.unwrap();
+        assert_eq!(found[0].as_ref().unwrap().version.0, 1, "{name} was made once");
+    }
+    assert!(cut_off.health_check().await.details.iter().all(|detail| !detail.message.contains("kept aside")));
 }

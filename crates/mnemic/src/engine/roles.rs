@@ -21,8 +21,10 @@ use crate::{
 /// How long a server's answer about a role is believed. A switch waits for as long before anybody takes writes at the new place, so that
 /// nobody reads the old place after something was written to the new one.
 pub(crate) const ROLE_LIFE: Duration = Duration::from_secs(1);
-/// How long a call waits to be told the role, before it goes on with what was seen last.
+/// How long a call waits for a server to tell the role, before it goes on with what was seen last.
 const ROLE_PATIENCE: Duration = Duration::from_millis(500);
+/// The same where the ledger is in this process or on its disk, which is slow and never away.
+const NEAR_PATIENCE: Duration = Duration::from_secs(30);
 
 const DIRECTORY: &str = "dir:";
 const ENV_FILE: &str = "env:";
@@ -77,8 +79,9 @@ impl Place {
     }
 }
 
+/// The one name of what a path leads to, however it was written.
 fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_unknown| path.to_owned())
+    path.canonicalize().or_else(|_absent| std::path::absolute(path)).unwrap_or_else(|_unknown| path.to_owned())
 }
 
 /// A role, and when it was read.
@@ -120,7 +123,8 @@ impl Engine {
         }
         let late =
             |_elapsed| Error::new(ErrorKind::Unavailable, "the ledger did not tell the role of the namespace in time");
-        let asked = tokio::time::timeout(ROLE_PATIENCE, self.ledger.assignment(namespace)).await.map_err(late);
+        let patience = if self.role_life.is_zero() { NEAR_PATIENCE } else { ROLE_PATIENCE };
+        let asked = tokio::time::timeout(patience, self.ledger.assignment(namespace)).await.map_err(late);
         match asked.and_then(|answer| answer) {
             Ok(assignment) => Ok(self.note_role(namespace, assignment)),
             Err(error) if is_away(&error) => {

@@ -1,7 +1,10 @@
 //! Where a call is answered: at the place that serves the memory, which another process may have moved it to. Not here: moving it
 //! (`switch`), the verbs (`verbs`).
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mnemic_core::{Error, ErrorKind, Result, Role};
 
@@ -55,6 +58,9 @@ macro_rules! at_home {
         let turns = $crate::manager::home::Turns::new($crate::manager::home::Does::$does);
         loop {
             let $here = $self.home().await?;
+            if $crate::manager::home::Does::$does == $crate::manager::home::Does::Writes {
+                $self.replay_first(&$here).await?;
+            }
             let outcome = $call.await;
             match outcome {
                 Ok(answer) => {
@@ -72,6 +78,14 @@ macro_rules! at_home {
 pub(super) use at_home;
 
 impl MemoryManager {
+    /// Makes what waits in this handle's spool before what is written elsewhere now.
+    pub(super) async fn replay_first(&self, here: &Self) -> Result<()> {
+        if Arc::ptr_eq(&self.engine, &here.engine) {
+            return Ok(());
+        }
+        self.engine.replay_own(&self.namespace).await
+    }
+
     /// The handle of the place that serves this memory: this one, or where pointers lead.
     pub(super) async fn home(&self) -> Result<Self> {
         let mut here = self.clone();

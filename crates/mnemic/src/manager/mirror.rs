@@ -63,6 +63,19 @@ impl MemoryManager {
         }
     }
 
+    /// What the place that the memory left still holds of what was forgotten here, in words; `None` if it has forgotten it too.
+    pub(super) async fn left_behind(&self) -> Option<String> {
+        let Ok(Role::Serving { mirror: Some(mirror) }) = self.engine.role(&self.namespace).await else { return None };
+        if self.now() >= mirror.until {
+            let place = &mirror.address;
+            return Some(format!(
+                "the memory moved from {place}, which holds it as it was until `mnemic migrate finish`"
+            ));
+        }
+        let outage = self.engine.outage(MIRROR)?;
+        Some(format!("{} forgets it when it is back: {}", mirror.address, outage.why))
+    }
+
     /// One at a time: who waited finds that it was brought along.
     async fn bring_to_mirror(&self, mirror: &Self) -> Result<()> {
         let head = self.engine.ledger.head(&self.namespace).await?;

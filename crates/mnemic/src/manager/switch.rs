@@ -175,23 +175,25 @@ impl MemoryManager {
 
         let found = self.assignment().await?;
         let begun = tokio::time::Instant::now();
-        let sealed = match &found.role {
-            Role::Serving { .. } => self.assign(&found, Role::Moving { to: target.address()? }).await?,
-            Role::Moving { to } if *to == target.address()? => found,
+        let (sealed, served) = match &found.role {
+            Role::Serving { .. } => {
+                (self.assign(&found, Role::Moving { to: target.address()? }).await?, found.role.clone())
+            }
+            Role::Moving { to } if *to == target.address()? => (found, Role::default()),
             other => return Err(busy(other)),
         };
         if let Err(error) = self.last_part(target).await {
             // First nobody can switch to the copy as it was seen; then the memory takes writes again.
             if target.assign(&copy, copy.role.clone()).await.is_ok() {
-                self.assign(&sealed, Role::default()).await?;
+                self.assign(&sealed, served).await?;
             }
             return Err(error);
         }
         self.outlive_roles(target, begun).await;
         let until = after(self.now(), how.window)?;
-        let mirror =
-            (!how.window.is_zero()).then(|| self.address().map(|address| Mirror { address, until })).transpose()?;
-        target.assign(&copy, Role::Serving { mirror }).await?;
+        // Also without a window, so that the new place knows where else the memory lies.
+        let mirror = Mirror { address: self.address()?, until };
+        target.assign(&copy, Role::Serving { mirror: Some(mirror) }).await?;
         let paused = begun.elapsed();
         let left = self.leave(target).await?;
         Ok(Switched { paused, ..left })
@@ -397,6 +399,7 @@ fn busy(role: &Role) -> Error {
 
 fn after(now: Timestamp, window: Duration) -> Result<Timestamp> {
     let micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(now.as_micros().saturating_add(micros))
-        .map_err(|_too_late| Error::invalid("window", "a time that ends before the year 10000", format_args!("{window:?}")))
+    Timestamp::from_micros(now.as_micros().saturating_add(micros)).map_err(|_too_late| {
+        Error::invalid("window", "a time that ends before the year 10000", format_args!("{window:?}"))
+    })
 }

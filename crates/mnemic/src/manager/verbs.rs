@@ -188,7 +188,11 @@ impl MemoryManager {
     /// # Errors
     /// `InvalidInput` naming the selector's fault, and what the ledger gives.
     pub async fn forget(&self, selector: &Selector, trial: Trial) -> Result<ForgetReceipt> {
-        at_home!(self, Writes, |here| here.forget_here(selector, trial))
+        let mut receipt: ForgetReceipt = at_home!(self, Writes, |here| here.forget_here(selector, trial))?;
+        if receipt.sequence.is_some() {
+            receipt.residue.extend(self.home().await?.left_behind().await);
+        }
+        Ok(receipt)
     }
 
     /// Recomputes every hash of the namespace's chain, and that it still holds `anchor` if one is given.
