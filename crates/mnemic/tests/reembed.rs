@@ -341,6 +341,28 @@ async fn another_dimension_of_the_same_model_is_another_space_and_goes_the_same_
 }
 
 #[tokio::test]
+async fn a_memory_that_changed_its_model_again_and_again_is_found_under_its_first_name() {
+    let place = Place::new();
+    let first = open(&place.built_in(), "case");
+    fill(&first, 10).await;
+    for dimension in ["64", "128", "192", "256", "320", "384"] {
+        let copy = open(&place.hosted(dimension), &format!("case-{dimension}"));
+        let memory = first.place_before(&copy).await.unwrap();
+        memory.reembed_to(&copy, |_| {}).await.unwrap();
+        memory.cut_over(&copy, &CutOver { window: Duration::ZERO }).await.unwrap();
+        memory.finish_migration(&copy).await.unwrap();
+        let note = record(&format!("after-{dimension}"), "Written under the first name.");
+        first.write(vec![note], &WriteOptions::default()).await.unwrap();
+        assert!(copy.get(&[id(&format!("after-{dimension}"))], None).await.unwrap()[0].is_some());
+    }
+    let last = open(&place.hosted("384"), "case-384");
+    assert_eq!(of_one_space(&place, "case-384", last.embedding_model().unwrap()).await, 16);
+    for left in ["case", "case-64", "case-320"] {
+        assert_eq!(of_one_space(&place, left, last.embedding_model().unwrap()).await, 0, "{left}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_embedded_anew_is_refused_before_anything_is_copied() {
     let place = Place::new();
     let memory = open(&place.built_in(), "case");

@@ -10,8 +10,8 @@ use mnemic_core::{Error, ErrorKind, Result, Role};
 
 use super::MemoryManager;
 
-/// How many pointers are followed. A memory that moved back and forth leaves two.
-const HOPS: usize = 4;
+/// How many pointers are followed. Every move leaves one, for whoever still uses the first name.
+pub(super) const HOPS: usize = 64;
 /// How long a write waits for a switch that is under way.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at a switch that is under way.

@@ -10,12 +10,10 @@ use mnemic_core::{
 use mnemic_embedders::{Price, estimated_tokens, list_price};
 use mnemic_migration::{Comparison, Expected, Followed, compare_expecting, missing};
 
-use super::{MemoryManager, QualityGate, QualityReport, migrate::Carried};
+use super::{MemoryManager, QualityGate, QualityReport, home::HOPS, migrate::Carried};
 
 /// Texts that are embedded to learn how long all of them take.
 const MEASURED: usize = 64;
-/// How many pointers are followed.
-const HOPS: usize = 64;
 
 /// What embedding a memory anew meets.
 #[derive(Clone, Debug, PartialEq)]
