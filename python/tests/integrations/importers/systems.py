@@ -13,11 +13,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ["MEM0_TELEMETRY"] = "False"
 os.environ["ANONYMIZED_TELEMETRY"] = "False"
-# mem0 wants a key and never uses it: neither its model nor its embedder is called.
-os.environ.setdefault("OPENAI_API_KEY", "none")
 
 DIMENSION = 8
 MCP_MEMORY = "@modelcontextprotocol/server-memory@2026.8.31"
@@ -100,7 +99,9 @@ def mem0(directory: Path) -> tuple[Path, Path]:
     index = {"path": str(directory / "qdrant"), "embedding_model_dims": DIMENSION, "on_disk": True}
     history = directory / "history.db"
     config = {"vector_store": {"provider": "qdrant", "config": index}, "history_db_path": str(history)}
-    memory = Memory.from_config(config)
+    # It wants a key and never uses it: neither its model nor its embedder is called.
+    with mock.patch.dict(os.environ, OPENAI_API_KEY="none"):
+        memory = Memory.from_config(config)
     memory.embedding_model = Embedder()
     added = {}
     for key, text in FACTS.items():
