@@ -5,9 +5,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::{
-    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, EventId, Filter, Namespace,
-    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, Sequence, Slots,
-    StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Version, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, EventId, Filter,
+    Namespace, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role,
+    Sequence, Slots, StoredRecord, ThreadId, ThreadSummary, Timestamp, UserId, Version, VersionedSlots,
 };
 
 /// Whether a reader needs embeddings.

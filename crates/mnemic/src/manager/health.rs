@@ -133,9 +133,14 @@ impl MemoryManager {
             let why = format!("{}; writes are kept here and brought there later", outage.why);
             return Some(self.detail(MIRROR, Found::Faulty(None, why)));
         }
-        let found = match (self.engine.role(&self.namespace).await.ok()?, asked.engine.role(&asked.namespace).await.ok()?) {
+        let found = match (
+            self.engine.role(&self.namespace).await.ok()?,
+            asked.engine.role(&asked.namespace).await.ok()?,
+        ) {
             (_, Role::Moved { to }) => Found::Well(format!("the memory has moved to {to}, which answers")),
-            (Role::Copy { of }, _) => Found::Faulty(None, format!("this is a copy of {of} and takes no writes of its own")),
+            (Role::Copy { of }, _) => {
+                Found::Faulty(None, format!("this is a copy of {of} and takes no writes of its own"))
+            }
             (Role::Moving { to }, _) => {
                 let what = "and takes no writes meanwhile; if nobody is at it, `mnemic migrate cutover` or `rollback` finishes it";
                 Found::Faulty(None, format!("the memory is moving to {to} {what}"))
