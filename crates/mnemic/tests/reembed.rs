@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -22,8 +22,11 @@ use mnemic::{
     policy::audit,
     ports::{Embedder, Embeddings, Ledger, Purpose, Read},
 };
-use mnemic_ledgers::{SqliteConfig, SqliteLedger};
-use mnemic_stand_ins::{Knobs, Running, vendors};
+use mnemic_embedders::StaticEmbedder;
+use mnemic_http::Address;
+use mnemic_indexes::{LocalIndex, LocalIndexConfig, QdrantIndex, QdrantIndexConfig, Quantization};
+use mnemic_ledgers::{InMemoryLedger, SqliteConfig, SqliteLedger};
+use mnemic_stand_ins::{Exchange, Knobs, Running, vendors};
 use tokio::{sync::watch, task::JoinSet};
 
 /// Operations of each task between two steps of the move.
@@ -341,6 +344,40 @@ async fn another_dimension_of_the_same_model_is_another_space_and_goes_the_same_
 }
 
 #[tokio::test]
+async fn another_quantization_of_an_index_goes_the_same_way_and_embeds_nothing() {
+    let server = mnemic_stand_ins::qdrant::start(Knobs::new()).unwrap();
+    let ledger: Arc<dyn Ledger> = Arc::new(InMemoryLedger::new());
+    let embedder = Arc::new(Counted { model: StaticEmbedder::new().unwrap(), texts: AtomicUsize::new(0) });
+    let opened = |prefix: &str, quantization, name: &str| {
+        let address = Address::new("qdrant_url", &server.url()).unwrap();
+        let config = QdrantIndexConfig { prefix: prefix.to_owned(), quantization, ..QdrantIndexConfig::new(address) };
+        let words = LocalIndex::new(LocalIndexConfig::default()).unwrap();
+        let builder = Builder::default().ledger(Arc::clone(&ledger)).embedder(Arc::<Counted>::clone(&embedder));
+        builder.index(Arc::new(QdrantIndex::new(config).unwrap())).local_index(words).build(namespace(name)).unwrap()
+    };
+    let memory = opened("whole", Quantization::Off, "case");
+    let copy = opened("small", Quantization::Int8, "case-int8");
+    fill(&memory, 60).await;
+    let embedded = embedder.texts.load(Ordering::SeqCst);
+    let plan = memory.plan_reembedding(&copy).await.unwrap();
+    assert_eq!((plan.texts, plan.measured), (0, None), "the embeddings fit as they are");
+    memory.reembed_to(&copy, |_| {}).await.unwrap();
+    assert_eq!((embedder.texts.load(Ordering::SeqCst), embedded), (60, 60), "no text is embedded again");
+    let report = memory.compare_reembedded(&copy, &QualityGate::default()).await.unwrap();
+    assert!(report.is_same() && report.quality.passes() && report.comparison.embeddings == 60, "{report:?}");
+    memory.cut_over(&copy, &CutOver::default()).await.unwrap();
+    memory.write(vec![record("new", "Written after the switch.")], &WriteOptions::default()).await.unwrap();
+    memory.roll_back(&copy).await.unwrap();
+    let found = memory.retrieve(&Query { mode: Mode::Dense, ..Query::new("Written after the switch.") }).await.unwrap();
+    assert_eq!(found.hits[0].record.id, id("new"));
+    let made: Vec<String> =
+        server.requests().into_iter().filter(|asked| asked.method == "PUT").map(|asked| asked.path).collect();
+    for prefix in ["whole", "small"] {
+        assert!(made.iter().any(|path| path.contains(prefix)), "{made:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_memory_that_changed_its_model_again_and_again_is_found_under_its_first_name() {
     let place = Place::new();
     let first = open(&place.built_in(), "case");
@@ -379,6 +416,27 @@ async fn what_cannot_be_embedded_anew_is_refused_before_anything_is_copied() {
     memory.reembed_to(&open(&place.hosted("256"), "case-256"), |_| {}).await.unwrap();
     let plan = memory.plan_reembedding(&open(&place.hosted("512"), "case-256")).await.unwrap();
     assert!(plan.obstacles.len() == 1 && plan.obstacles[0].contains("@256-cosine"), "{plan:?}");
+}
+
+/// The built-in model, and how many texts it was given to be found.
+#[derive(Debug)]
+struct Counted {
+    model: StaticEmbedder,
+    texts: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Embedder for Counted {
+    fn model(&self) -> Option<&EmbeddingModel> {
+        self.model.model()
+    }
+
+    async fn embed(&self, purpose: Purpose, texts: &[&str]) -> Result<Vec<Option<Embedding>>> {
+        if purpose == Purpose::Document {
+            self.texts.fetch_add(texts.len(), Ordering::SeqCst);
+        }
+        self.model.embed(purpose, texts).await
+    }
 }
 
 /// A model whose embeddings mean nothing.

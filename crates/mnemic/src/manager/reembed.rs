@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use mnemic_core::{
-    ChangeSeq, EmbeddingModel, Error, ErrorKind, Filter, MemoryRecord, PageRequest, RecordId, Result, Role,
-    ports::{Purpose, Read},
+    ChangeSeq, Embedding, EmbeddingModel, Error, ErrorKind, Filter, MemoryRecord, PageRequest, RecordId, Result, Role,
+    StoredRecord,
+    ports::{Embeddings, Purpose, Read},
 };
 use mnemic_embedders::{Price, estimated_tokens, list_price};
 use mnemic_migration::{Comparison, Expected, Followed, compare_expecting, missing};
@@ -129,7 +130,10 @@ impl MemoryManager {
         if !plan.obstacles.is_empty() {
             return Ok(plan);
         }
-        let left = self.left_to_embed(target).await?;
+        // Read only where some may be of use: they are the larger part of a record.
+        let some = plan.models.iter().any(|held| Some(held) == plan.model.as_ref());
+        let embeddings = if some { Embeddings::Include } else { Embeddings::Omit };
+        let left = self.left_to_embed(target, embeddings).await?;
         (plan.texts, plan.tokens) = (left.texts, left.tokens);
         let texts: Vec<&str> = left.first.iter().map(String::as_str).collect();
         if !texts.is_empty() {
@@ -140,12 +144,15 @@ impl MemoryManager {
         Ok(plan)
     }
 
-    /// Records that the copy does not hold at their version yet.
-    async fn left_to_embed(&self, target: &Self) -> Result<Left> {
+    /// Records that the copy does not hold at their version yet, and whose embedding does not serve it as it is.
+    async fn left_to_embed(&self, target: &Self, embeddings: Embeddings) -> Result<Left> {
         let (mut left, mut page) = (Left::default(), PageRequest::largest());
+        let (read, model) = (Read { as_of: None, embeddings }, target.engine.embedder.model());
+        let wanting = |stored: &StoredRecord| stored.embedding.as_ref().map(Embedding::model) != model;
         loop {
-            let found = self.engine.ledger.scan(&self.namespace, &Filter::all(), Read::default(), &page).await?;
-            let records: Vec<MemoryRecord> = found.items.into_iter().map(|stored| stored.record).collect();
+            let found = self.engine.ledger.scan(&self.namespace, &Filter::all(), read, &page).await?;
+            let records: Vec<MemoryRecord> =
+                found.items.into_iter().filter(wanting).map(|stored| stored.record).collect();
             let ids: Vec<RecordId> = records.iter().map(|record| record.id.clone()).collect();
             let copied = target.engine.ledger.fetch(&target.namespace, &ids, Read::default()).await?;
             for (record, copied) in records.into_iter().zip(copied) {
