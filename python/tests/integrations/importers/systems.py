@@ -173,11 +173,12 @@ def langgraph_sqlite(directory: Path, index: bool = True) -> Path:
     return file
 
 
-def langgraph_postgres(dsn: str) -> None:
-    """LangGraph's `PostgresStore` in a database, without its vector index, which wants an extension there."""
+def langgraph_postgres(dsn: str, index: bool = True) -> None:
+    """LangGraph's `PostgresStore` in a database; its vector index wants an extension there."""
     from langgraph.store.postgres import PostgresStore
 
-    with PostgresStore.from_conn_string(dsn) as store:
+    config = {"index": index_config()} if index else {}
+    with PostgresStore.from_conn_string(dsn, **config) as store:
         store.setup()
         fill(store)
 

@@ -220,16 +220,19 @@ def database(server: str, name: str) -> Iterator[str]:
         run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.parametrize("index", [True, False], ids=["with an index", "without"])
 def test_langgraphs_postgres_store(
-    server: str, place: Path, run_import: Import, monkeypatch: pytest.MonkeyPatch
+    index: bool, server: str, place: Path, run_import: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from langgraph.store.postgres import PostgresStore
 
     with database(server, f"importers_{os.getpid()}") as dsn:
-        systems.langgraph_postgres(dsn)
+        systems.langgraph_postgres(dsn, index)
         monkeypatch.setenv("STORE_DSN", dsn)
         envelope = run_import("env:STORE_DSN", namespace="lg")
         assert (envelope["data"]["rows"], envelope["data"]["refused"]) == (len(systems.items()), 0)
+        # Five heads and a piece of a long value, and a text for each item that its own index finds.
+        assert envelope["data"]["total"]["new"] == 5 + 1 + (4 if index else 5)
         assert_nothing_changes(run_import(dsn, namespace="lg"))
         with PostgresStore.from_conn_string(dsn) as original:
             assert_same_store(place, original)
