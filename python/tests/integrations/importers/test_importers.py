@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ import systems
 
 from mnemic import MemoryManager, create_embedded_memory_manager
 from mnemic.integrations.langgraph import MnemicStore
+from mnemic.integrations.langgraph._items import item_id
 
 Import = Callable[..., dict[str, Any]]
 
@@ -160,6 +162,13 @@ def assert_same_store(place: Path, original: Any) -> None:
                 value,
                 *map(_time, (theirs.created_at, theirs.updated_at)),
             )
+        [mortal] = store.memory.get([item_id(("shared",), "mortal")])
+        assert mortal is not None
+        assert mortal.created_at is not None
+        assert mortal.expires_at is not None
+        # The database notes whole seconds of the one and microseconds of the other.
+        assert abs(mortal.expires_at - mortal.created_at - timedelta(days=365)) < timedelta(seconds=10)
+        assert mortal.metadata["ttl"] == 60 * 24 * 365
         best = store.search(("users",), query="who drinks green tea")[0]
         assert best.key == "tea"
         assert best.score is not None
@@ -177,8 +186,6 @@ def assert_same_store(place: Path, original: Any) -> None:
 
 
 def _time(said: Any) -> Any:
-    from datetime import UTC, datetime
-
     at = said if isinstance(said, datetime) else datetime.fromisoformat(said)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
