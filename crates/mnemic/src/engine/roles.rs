@@ -15,7 +15,7 @@ use mnemic_postgres::PostgresConfig;
 use super::{Engine, is_away};
 use crate::{
     Builder, MemoryManager,
-    config::{self, Flags, Inputs, Origin, Profile, Settings},
+    config::{self, EmbedderChoice, Flags, Inputs, Origin, Profile, Settings},
 };
 
 /// How long a server's answer about a role is believed. A switch waits for as long before anybody takes writes at the new place, so that
@@ -53,20 +53,35 @@ impl Place {
             (Profile::Production, Some(dsn)) => Some(&dsn.origin),
             _ => None,
         };
+        // A file that leaves the embedder to somebody else leads others to another one.
+        let whole = matches!(settings.embedder.origin, Origin::EnvFile(_) | Origin::Implied(_) | Origin::Default);
         match (decides, &settings.postgres_dsn) {
-            (Some(Origin::EnvFile(path)), _) => Self(format!("{ENV_FILE}{}", absolute(path).display())),
-            (Some(_), _) if settings.profile.value == Profile::Embedded => Self::directory(&settings.directory.value),
+            (Some(Origin::EnvFile(path)), _) if whole => Self(format!("{ENV_FILE}{}", absolute(path).display())),
+            (Some(_), _) if settings.profile.value == Profile::Embedded => Self::of_directory(settings),
             (Some(_), Some(dsn)) => Self::of_database(settings, dsn.value.expose()),
             _ => Self::of_process(),
+        }
+    }
+
+    /// A directory, which whoever follows it opens with the built-in model. With another one it is a place that no other process can
+    /// follow: two models would meet in it.
+    fn of_directory(settings: &Settings) -> Self {
+        let directory = &settings.directory.value;
+        match settings.embedder.value {
+            EmbedderChoice::Static | EmbedderChoice::None => Self::directory(directory),
+            _ => Self::digested("directory", &format!("{} {}", absolute(directory).display(), embedder(settings))),
         }
     }
 
     /// A database and what is used with it. No other process can follow it, and it tells nobody where the database is.
     fn of_database(settings: &Settings, dsn: &str) -> Self {
         let Ok(place) = PostgresConfig::new(dsn).place() else { return Self::of_process() };
-        let parts = format!("{place} {} {}", settings.index.value, settings.embedder.value);
+        Self::digested("postgresql", &format!("{place} {} {}", settings.index.value, embedder(settings)))
+    }
+
+    fn digested(kind: &str, parts: &str) -> Self {
         let digest = audit::digest(parts.as_bytes()).to_string();
-        Self(format!("postgresql:{}", digest.get(..16).unwrap_or_default()))
+        Self(format!("{kind}:{}", digest.get(..16).unwrap_or_default()))
     }
 
     /// A memory that only this process can find.
@@ -80,6 +95,13 @@ impl Place {
 }
 
 /// The one name of what a path leads to, however it was written.
+/// What makes embeddings, as far as it decides their space.
+fn embedder(settings: &Settings) -> String {
+    let model = settings.embedding.model.as_ref().map_or("", |model| model.value.as_str());
+    let dimension = settings.embedding.dimension.as_ref().map(|dimension| dimension.value).unwrap_or_default();
+    format!("{} {model} {dimension}", settings.embedder.value)
+}
+
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_absent| std::path::absolute(path)).unwrap_or_else(|_unknown| path.to_owned())
 }
@@ -94,6 +116,8 @@ pub(super) struct Seen {
 #[derive(Default)]
 pub(super) struct Roles {
     seen: Mutex<HashMap<Namespace, Seen>>,
+    /// Held while a server is asked, so that a thousand calls at once ask once.
+    asking: Mutex<HashMap<Namespace, Arc<tokio::sync::Mutex<()>>>>,
     /// Memories that addresses led to.
     opened: Mutex<HashMap<String, Arc<Engine>>>,
     /// Second places of writes that a caller asked for.
@@ -115,15 +139,32 @@ impl Engine {
 
     /// The role of a namespace. While the ledger is away, the one that was seen last: writes wait in the spool and reads tell.
     pub(crate) async fn role(&self, namespace: &Namespace) -> Result<Role> {
-        let known = self.seen_role(namespace);
-        if let Some((role, age)) = &known
-            && *age < self.role_life
-        {
-            return Ok(role.clone());
+        if self.role_life.is_zero() {
+            return self.ask_role(namespace, NEAR_PATIENCE).await;
         }
+        if let Some(role) = self.believed_role(namespace) {
+            return Ok(role);
+        }
+        let asking = {
+            let mut asking = self.roles.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(asking.entry(namespace.clone()).or_default())
+        };
+        let _one = asking.lock().await;
+        match self.believed_role(namespace) {
+            Some(role) => Ok(role),
+            None => self.ask_role(namespace, ROLE_PATIENCE).await,
+        }
+    }
+
+    /// The role that was seen so lately that it still holds.
+    fn believed_role(&self, namespace: &Namespace) -> Option<Role> {
+        self.seen_role(namespace).filter(|(_, age)| *age < self.role_life).map(|(role, _)| role)
+    }
+
+    async fn ask_role(&self, namespace: &Namespace, patience: Duration) -> Result<Role> {
+        let known = self.seen_role(namespace);
         let late =
             |_elapsed| Error::new(ErrorKind::Unavailable, "the ledger did not tell the role of the namespace in time");
-        let patience = if self.role_life.is_zero() { NEAR_PATIENCE } else { ROLE_PATIENCE };
         let asked = tokio::time::timeout(patience, self.ledger.assignment(namespace)).await.map_err(late);
         match asked.and_then(|answer| answer) {
             Ok(assignment) => Ok(self.note_role(namespace, assignment)),
@@ -229,4 +270,41 @@ pub(crate) fn of_env_file(path: &Path) -> Result<Builder> {
     let homes = |name: &str| ["HOME", "XDG_DATA_HOME"].contains(&name).then(|| env::var_os(name)).flatten();
     let settings = config::load(&Inputs { flags: &flags, environment: &homes, working_directory: &here })?;
     Builder::from_settings(&settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The address of what a file of variables, variables of the process, and the flag of an embedder name together.
+    fn address(file: &[&str], variables: &[(&str, &str)], flag: Option<&str>) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("memory.env");
+        std::fs::write(&path, file.join("\n")).unwrap();
+        let flags = Flags { env_file: Some(path), embedder: flag.map(str::to_owned), ..Flags::default() };
+        let environment =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let inputs = Inputs { flags: &flags, environment: &environment, working_directory: directory.path() };
+        Place::of_settings(&config::load(&inputs).unwrap()).0
+    }
+
+    #[test]
+    fn an_address_leads_others_to_the_same_embedder_or_nowhere() {
+        let home = ("MNEMIC_DIR", "/memory");
+        assert_eq!(address(&[], &[home], None), "dir:/memory");
+        assert!(address(&["MNEMIC_DIR=/memory", "MNEMIC_EMBEDDER=static"], &[], None).starts_with("env:"));
+        // A model that only this process's settings name.
+        let tei = [
+            home,
+            ("MNEMIC_EMBEDDER", "tei"),
+            ("MNEMIC_EMBEDDER_URL", "http://127.0.0.1:8080"),
+            ("MNEMIC_EMBEDDING_MODEL", "m"),
+        ];
+        let of = |dimension| address(&[], &[&tei[..], &[("MNEMIC_EMBEDDING_DIMENSION", dimension)]].concat(), None);
+        assert!(of("256").starts_with("directory:"), "{}", of("256"));
+        assert_eq!(of("256"), of("256"), "the same for every process with these settings");
+        assert_ne!(of("256"), of("512"), "another space is another place");
+        let overruled = address(&["MNEMIC_DIR=/memory", "MNEMIC_EMBEDDER=none"], &[], Some("static"));
+        assert_eq!(overruled, "dir:/memory", "the file alone leads to another embedder");
+    }
 }
