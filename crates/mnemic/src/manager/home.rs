@@ -98,8 +98,16 @@ impl MemoryManager {
                         Ok(there) => there,
                         Err(_unreachable) => return Ok(here),
                     };
-                    let serves = matches!(there.engine.role(&there.namespace).await, Ok(Role::Serving { .. }));
-                    return Ok(if serves { there } else { here });
+                    if !matches!(there.engine.role(&there.namespace).await, Ok(Role::Serving { .. })) {
+                        return Ok(here);
+                    }
+                    // A copy that was taken away serves as well, as an empty namespace. It has switched only if this place, asked
+                    // after it, still points there.
+                    here.engine.forget_role(&here.namespace);
+                    match here.engine.role(&here.namespace).await? {
+                        Role::Moving { to: still } | Role::Moved { to: still } if still == to => return Ok(there),
+                        _ => {}
+                    }
                 }
                 Role::Moved { to } => here = here.engine.elsewhere(&to)?,
             }

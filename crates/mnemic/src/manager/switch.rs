@@ -341,7 +341,10 @@ impl MemoryManager {
             Role::Moved { to } if *to == here => target.assign(&found, Role::Copy { of: here }).await?,
             other => return Err(busy(other)),
         };
+        let begun = tokio::time::Instant::now();
         self.unseal(target).await?;
+        // Whoever still believes that the memory moved there would write into the namespace that is left.
+        self.outlive_roles(target, begun).await;
         let cleared = target.engine.ledger.clear(&target.namespace, copy.epoch).await?;
         target.engine.note_role(&target.namespace, cleared);
         target.engine.drop_indexes(&target.namespace).await
