@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use mnemic_core::{
-    ChainedEvent, Change, ChangeSeq, Changed, EmbeddingModel, Filter, OutboxItem, Page, PageRequest, RecordId, Result,
-    Revision, StoredRecord, Task, ThreadId, ThreadSummary, Version,
+    ChainedEvent, Change, ChangeSeq, Changed, EmbeddingModel, ErrorKind, Filter, OutboxItem, Page, PageRequest,
+    RecordId, Result, Revision, StoredRecord, Task, ThreadId, ThreadSummary, Version,
     ids::quoted,
     limits,
     policy::audit::ChainVerifier,
@@ -115,16 +115,32 @@ pub async fn compare_expecting(source: Side<'_>, target: Side<'_>, expected: Exp
         let begun = Begun::of([&theirs, &ours]);
         let ids: Vec<RecordId> = begun.records.into_iter().collect();
         for ids in ids.chunks(RECORDS) {
-            records(source, target, ids, expected, &mut found).await?;
+            let read = records(source, target, ids, expected, &mut found).await;
+            damage(read, &mut found)?;
         }
-        threads(source, target, begun.threads, &mut found).await?;
+        let read = threads(source, target, begun.threads, &mut found).await;
+        damage(read, &mut found)?;
         after = reached;
     }
-    listed_records(source, target, &mut found).await?;
-    events(source, target, &mut found).await?;
-    listed_threads(source, target, &mut found).await?;
+    let read = listed_records(source, target, &mut found).await;
+    damage(read, &mut found)?;
+    let read = events(source, target, &mut found).await;
+    damage(read, &mut found)?;
+    let read = listed_threads(source, target, &mut found).await;
+    damage(read, &mut found)?;
     outboxes(source, target, expected, &mut found).await?;
     Ok(found)
+}
+
+/// What cannot be read is a difference, and keeps nothing else from being compared.
+fn damage(read: Result<()>, found: &mut Comparison) -> Result<()> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::Corrupted => {
+            found.differ(error.message().to_owned());
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// One page of both feeds.
