@@ -2,6 +2,7 @@
 //! It depends on nothing but the standard library, so that the first `cargo xtask` on a fresh machine starts at once.
 
 mod campaign;
+mod migrations;
 mod python;
 mod run;
 mod services;
@@ -25,6 +26,8 @@ usage: cargo xtask <task>
   crash [--rounds N]                 kill -9 campaigns in the release profile (default: 200 rounds)
   outage [--seed N]                  the outage campaign in the release profile: PostgreSQL, index and embedder break while
                                      16 tasks write and retrieve
+  migrations [--seed N]              moves between backends in the release profile: planted lies, LongMemEval over every
+                                     backend and back, 480 cuts while somebody writes
   integrations [NAME…]               the Python package with frameworks, each in an environment of its own (default: all)
   bench [--quick]                    the measured claims
   eval  [-- ARGUMENTS]               retrieval quality on the conversations in MNEMIC_SHARED or ../shared
@@ -74,6 +77,8 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ["crash", "--rounds", rounds] => Ok(campaign::crash(&root, rounds_of(rounds)?)?),
         ["outage"] => Ok(campaign::outage(&root, None)?),
         ["outage", "--seed", seed] => Ok(campaign::outage(&root, Some(seed_of(seed)?))?),
+        ["migrations"] => Ok(migrations::migrations(&root, None)?),
+        ["migrations", "--seed", seed] => Ok(migrations::migrations(&root, Some(seed_of(seed)?))?),
         ["integrations", names @ ..] => Ok(python::integrations(&root, names)?),
         ["bench"] => Ok(campaign::bench(&root, &[])?),
         ["bench", "--quick"] => Ok(campaign::bench(&root, &["--quick"])?),
@@ -133,6 +138,7 @@ mod tests {
             &["test", "paint"],
             &["crash", "--rounds", "paint"],
             &["outage", "--seed", "paint"],
+            &["migrations", "--seed", "paint"],
             &["tidy", "paint"],
         ] {
             let Failure::Usage(why) = refused(arguments) else { panic!("{arguments:?} is no usage error") };
