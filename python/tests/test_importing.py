@@ -139,6 +139,15 @@ async def test_what_cannot_be_kept_is_told_with_its_reason(memory_of_process: Me
     assert "salience" in told["record", "r-3"]
 
 
+async def test_a_wrong_event_is_told_and_the_others_are_kept(memory_of_process: MemoryManager) -> None:
+    events = [{"event_id": "e-0", "thread_id": "t", "timestamp": "2024-02-03T10:00:00"}, {"action": "x"}, EVENT]
+    done = await aimport_seed({"episodic": events}, memory_of_process)
+    assert done.events == 1
+    told = {one.which: one.reason for one in done.skipped}
+    assert "action: Field required" in told["e-0"]
+    assert "timestamp" in told["2"]
+
+
 async def test_again_changes_nothing_and_takes_what_came_since(memory_of_process: MemoryManager) -> None:
     memory, old = memory_of_process, manager()
     await aimport_seed(old, memory)
@@ -190,6 +199,7 @@ def test_stores_of_any_shape_are_read(old: Any, memory_of_process: MemoryManager
     assert (done.records, done.slots, done.skipped) == (1, 1, [])
     found = memory_of_process.retrieve("who likes tea")[0]
     assert (found.text, found.type, found.user_id) == ("Anna likes tea", "persona", str(UUID(int=7)))
+    assert memory_of_process.get_rmt("t") == {"a": "b"}
     assert import_seed(old, memory_of_process).unchanged == 2
 
 
