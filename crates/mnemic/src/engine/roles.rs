@@ -23,8 +23,6 @@ use crate::{
 pub(crate) const ROLE_LIFE: Duration = Duration::from_secs(1);
 /// How long a call waits for a server to tell the role, before it goes on with what was seen last.
 const ROLE_PATIENCE: Duration = Duration::from_millis(500);
-/// The same where the ledger is in this process or on its disk, which is slow and never away.
-const NEAR_PATIENCE: Duration = Duration::from_secs(30);
 
 const DIRECTORY: &str = "dir:";
 const ENV_FILE: &str = "env:";
@@ -140,7 +138,7 @@ impl Engine {
     /// The role of a namespace. While the ledger is away, the one that was seen last: writes wait in the spool and reads tell.
     pub(crate) async fn role(&self, namespace: &Namespace) -> Result<Role> {
         if self.role_life.is_zero() {
-            return self.ask_role(namespace, NEAR_PATIENCE).await;
+            return self.ask_role(namespace).await;
         }
         if let Some(role) = self.believed_role(namespace) {
             return Ok(role);
@@ -152,7 +150,7 @@ impl Engine {
         let _one = asking.lock().await;
         match self.believed_role(namespace) {
             Some(role) => Ok(role),
-            None => self.ask_role(namespace, ROLE_PATIENCE).await,
+            None => self.ask_role(namespace).await,
         }
     }
 
@@ -161,20 +159,35 @@ impl Engine {
         self.seen_role(namespace).filter(|(_, age)| *age < self.role_life).map(|(role, _)| role)
     }
 
-    async fn ask_role(&self, namespace: &Namespace, patience: Duration) -> Result<Role> {
+    /// Asks a server, and waits for as long as a call can bear. The question is not taken back then: one that is cut off would count
+    /// as a failure of the server.
+    async fn ask_far(&self, namespace: &Namespace) -> Result<Assignment> {
+        let (ledger, name) = (Arc::clone(&self.ledger), namespace.clone());
+        let asked = tokio::spawn(async move { ledger.assignment(&name).await });
+        match tokio::time::timeout(ROLE_PATIENCE, asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(failed)) => Err(Error::bug("asking for a role ended early").with_source(failed)),
+            Err(_late) => {
+                Err(Error::new(ErrorKind::Unavailable, "the ledger did not tell the role of the namespace in time"))
+            }
+        }
+    }
+
+    async fn ask_role(&self, namespace: &Namespace) -> Result<Role> {
         let known = self.seen_role(namespace);
-        let late =
-            |_elapsed| Error::new(ErrorKind::Unavailable, "the ledger did not tell the role of the namespace in time");
-        let asked = tokio::time::timeout(patience, self.ledger.assignment(namespace)).await.map_err(late);
-        match asked.and_then(|answer| answer) {
-            Ok(assignment) => Ok(self.note_role(namespace, assignment)),
+        // What is answered was true when it was asked for, at the least.
+        let at = Instant::now();
+        let near = self.role_life.is_zero();
+        let asked = if near { self.ledger.assignment(namespace).await } else { self.ask_far(namespace).await };
+        let assignment = match asked {
+            Ok(assignment) => assignment,
             Err(error) if is_away(&error) => {
                 let role = known.map(|(role, _)| role).unwrap_or_default();
-                let epoch = self.seen_epoch(namespace);
-                Ok(self.note_role(namespace, Assignment { epoch, role }))
+                Assignment { epoch: self.seen_epoch(namespace), role }
             }
-            Err(error) => Err(error),
-        }
+            Err(error) => return Err(error),
+        };
+        Ok(self.note_role_at(namespace, assignment, at))
     }
 
     pub(crate) fn set_mirror(&self, namespace: &Namespace, mirror: Option<MemoryManager>) {
@@ -201,10 +214,14 @@ impl Engine {
 
     /// Remembers a role. What is known of indexes belongs to one life of a namespace, so it is let go when the role changed.
     pub(crate) fn note_role(&self, namespace: &Namespace, assignment: Assignment) -> Role {
+        self.note_role_at(namespace, assignment, Instant::now())
+    }
+
+    fn note_role_at(&self, namespace: &Namespace, assignment: Assignment, at: Instant) -> Role {
         let role = assignment.role.clone();
         let epoch = assignment.epoch;
         let mut seen = self.roles.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.insert(namespace.clone(), Seen { assignment, at: Instant::now() });
+        let before = seen.insert(namespace.clone(), Seen { assignment, at });
         drop(seen);
         if before.is_some_and(|before| before.assignment.epoch != epoch) {
             self.forget_setup(namespace);
