@@ -92,7 +92,6 @@ impl Place {
     }
 }
 
-/// The one name of what a path leads to, however it was written.
 /// What makes embeddings, as far as it decides their space.
 fn embedder(settings: &Settings) -> String {
     let model = settings.embedding.model.as_ref().map_or("", |model| model.value.as_str());
@@ -100,6 +99,7 @@ fn embedder(settings: &Settings) -> String {
     format!("{} {model} {dimension}", settings.embedder.value)
 }
 
+/// The one name of what a path leads to, however it was written.
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_absent| std::path::absolute(path)).unwrap_or_else(|_unknown| path.to_owned())
 }
