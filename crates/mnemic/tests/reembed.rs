@@ -370,11 +370,15 @@ async fn another_quantization_of_an_index_goes_the_same_way_and_embeds_nothing()
     memory.roll_back(&copy).await.unwrap();
     let found = memory.retrieve(&Query { mode: Mode::Dense, ..Query::new("Written after the switch.") }).await.unwrap();
     assert_eq!(found.hits[0].record.id, id("new"));
-    let made: Vec<String> =
-        server.requests().into_iter().filter(|asked| asked.method == "PUT").map(|asked| asked.path).collect();
-    for prefix in ["whole", "small"] {
-        assert!(made.iter().any(|path| path.contains(prefix)), "{made:?}");
-    }
+    let requests = server.requests();
+    let quantized = |prefix: &str| {
+        let makes = |asked: &&Exchange| {
+            asked.method == "PUT" && asked.path.contains(prefix) && asked.json()["vectors"].is_object()
+        };
+        let body = requests.iter().find(makes).unwrap().json();
+        body["quantization_config"]["scalar"]["type"] == "int8"
+    };
+    assert!(!quantized("whole") && quantized("small"));
 }
 
 #[tokio::test]

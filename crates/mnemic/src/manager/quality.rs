@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use mnemic_core::{
     ErrorKind, Filter, PageRequest, RecordId, Result,
     policy::ranking::{ndcg, overlap, recall},
+    ports::Read,
 };
 
 use super::{LegOutcome, MemoryManager, Mode, Query, Retrieval};
@@ -96,17 +97,16 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, question: &GateQuestion, memory: &[&str], copy: &[&str]) {
+    fn add(&mut self, gold: &BTreeSet<&str>, memory: &[&str], copy: &[&str]) {
         self.asked += 1;
         self.sum.overlap += overlap(memory, copy, TOP);
-        if question.expected.is_empty() {
+        if gold.is_empty() {
             return;
         }
         self.known += 1;
-        let gold: BTreeSet<&str> = question.expected.iter().map(RecordId::as_str).collect();
         for (found, ranked) in [(&mut self.sum.memory, memory), (&mut self.sum.copy, copy)] {
-            found.recall += recall(ranked, &gold, TOP);
-            found.ndcg += ndcg(ranked, &gold, TOP);
+            found.recall += recall(ranked, gold, TOP);
+            found.ndcg += ndcg(ranked, gold, TOP);
         }
     }
 
@@ -141,7 +141,10 @@ impl MemoryManager {
                 let query = Query { mode: *mode, limit: Some(TOP), ..Query::new(question.text.as_str()) };
                 let (theirs, ours) = (self.retrieve_here(&query).await?, copy.retrieve_here(&query).await?);
                 report.degraded += usize::from(degraded(&ours));
-                sums.add(question, &ids(&theirs), &ids(&ours));
+                let late = self.not_yet_in(copy, &question.expected, &theirs).await?;
+                let theirs: Vec<&str> = ids(&theirs).into_iter().filter(|id| !late.contains(*id)).collect();
+                let expected = question.expected.iter().map(RecordId::as_str).filter(|id| !late.contains(*id));
+                sums.add(&expected.collect(), &theirs, &ids(&ours));
             }
             match mode {
                 Mode::Dense => report.dense = Some(sums.means()),
@@ -150,6 +153,16 @@ impl MemoryManager {
         }
         report.faults = gate.faults(&report);
         Ok(report)
+    }
+
+    /// What this memory holds and the copy does not yet: written since the copy was brought up to date, which says nothing of its model.
+    async fn not_yet_in(&self, copy: &Self, expected: &[RecordId], found: &Retrieval) -> Result<BTreeSet<String>> {
+        let named: BTreeSet<&RecordId> = expected.iter().chain(found.hits.iter().map(|hit| &hit.record.id)).collect();
+        let named: Vec<RecordId> = named.into_iter().cloned().collect();
+        let theirs = self.engine.ledger.fetch(&self.namespace, &named, Read::default()).await?;
+        let ours = copy.engine.ledger.fetch(&copy.namespace, &named, Read::default()).await?;
+        let late = named.iter().zip(theirs).zip(ours).filter(|((_, theirs), ours)| theirs.is_some() && ours.is_none());
+        Ok(late.map(|((id, _), _)| id.as_str().to_owned()).collect())
     }
 
     /// Whether the embeddings of both can be searched alone.
@@ -260,13 +273,9 @@ mod tests {
 
     #[test]
     fn figures_are_means_over_the_questions_that_they_are_about() {
-        let question = |expected: &[&str]| GateQuestion {
-            text: "q".to_owned(),
-            expected: expected.iter().map(|id| RecordId::new(*id).unwrap()).collect(),
-        };
         let mut sums = Sums::default();
-        sums.add(&question(&["a"]), &["a", "b"], &["b", "c"]);
-        sums.add(&question(&[]), &["x"], &["x"]);
+        sums.add(&BTreeSet::from(["a"]), &["a", "b"], &["b", "c"]);
+        sums.add(&BTreeSet::new(), &["x"], &["x"]);
         let means = sums.means();
         assert_eq!(means.overlap, 0.75);
         assert_eq!((means.memory.recall, means.copy.recall), (1.0, 0.0));
