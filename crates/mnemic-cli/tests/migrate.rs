@@ -257,3 +257,27 @@ fn a_rate_is_kept() {
     assert!(begun.elapsed() >= Duration::from_secs(changes / 4), "{changes} changes in {:?}", begun.elapsed());
     home.ok(&["migrate", "verify", "--to", "away"]);
 }
+
+#[test]
+fn a_plan_tells_time_room_cost_and_differences_and_leaves_nothing_behind() {
+    let home = furnished();
+    let plan = step(&home, "plan", &[]);
+    assert!(plan["seconds"].as_f64().unwrap() > 0.0 && plan["measured"]["changes"].as_u64().unwrap() > 5, "{plan}");
+    assert!(plan["room"]["free"].as_u64().unwrap() > plan["room"]["needed"].as_u64().unwrap(), "{plan}");
+    assert_eq!((&plan["embedding"], &plan["differences"]), (&Value::Null, &serde_json::json!([])), "{plan}");
+    let left = std::fs::read_dir(home.path(".")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name != "memory" && name != ".local").collect();
+    assert!(left.is_empty(), "{left:?}");
+    let told = home.ok(&["migrate", "plan", "--to", "away"]);
+    for name in ["from ", "to ", "size ", "time ", "disk ", "embedding ", "limit "] {
+        assert!(told.contains(&format!("\n  {name}")), "{name} is not in {told}");
+    }
+    // Other embeddings: what stands in the way, and what it would cost.
+    std::fs::write(home.path("other.env"), "MNEMIC_DIR=other\nMNEMIC_EMBEDDER=openai\nOPENAI_API_KEY=k\n").unwrap();
+    let envelope = home.envelope(&["migrate", "plan", "--to-env", "other.env"]);
+    let plan = &envelope["data"]["namespaces"][0];
+    assert_eq!((&envelope["error"]["exit"], &plan["embedding"]["texts"]), (&4.into(), &1.into()), "{envelope}");
+    assert!(plan["embedding"]["dollars"].as_f64().unwrap() > 0.0, "{plan}");
+    assert!(plan["obstacles"][0].as_str().unwrap().contains("mnemic reembed"), "{plan}");
+    home.fails(1, &["migrate", "run", "--to-env", "other.env"]);
+}

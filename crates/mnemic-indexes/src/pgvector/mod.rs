@@ -21,7 +21,8 @@ use mnemic_postgres::{Access, Pool, Type};
 pub use config::PgvectorConfig;
 
 use crate::postgres::{Space, Statement, column, count, listed, listing, lock, locked};
-use setup::{GRAPH_DIMENSIONS, Setup};
+pub use setup::GRAPH_DIMENSIONS;
+use setup::Setup;
 
 /// Dense search in PostgreSQL.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use crate::postgres::{Statement, column};
 
 /// A graph holds half-precision vectors, and those of no more dimensions.
-pub(super) const GRAPH_DIMENSIONS: u32 = 4000;
+pub const GRAPH_DIMENSIONS: u32 = 4000;
 /// The first version that goes on searching where a filter has left too few.
 const OLDEST: (u32, u32) = (0, 8);
 

@@ -79,10 +79,7 @@ impl MemoryManager {
     ) -> Result<Followed> {
         how.check()?;
         self.check_apart(target)?;
-        let plan = self.plan_migration(target).await?;
-        if !plan.obstacles.is_empty() {
-            return Err(Error::new(ErrorKind::Unsupported, plan.obstacles.join("; ")));
-        }
+        self.check_movable(target).await?;
         self.claim(target).await?;
         let followed = self.carry_at(target, Carried::AsTheyAre, how, reached).await?;
         target.engine.sync_all(&target.namespace).await?;

@@ -1,7 +1,7 @@
 //! Moving a namespace to another memory: exactly, again and again until nothing is left, and compared. Not here: how commits are read
 //! and repeated (`mnemic-migration`).
 
-use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, RecordId, Result};
+use mnemic_core::{ChangeSeq, Error, ErrorKind, RecordId, Result};
 use mnemic_migration::{AsIs, Comparison, Followed, Lens, Reembed, Side, compare, follow_through};
 
 use super::{MemoryManager, MigrateOptions, Query, Retrieval, keep_up::Paced};
@@ -10,31 +10,6 @@ use super::{MemoryManager, MigrateOptions, Query, Retrieval, keep_up::Paced};
 const PAGE: usize = 1000;
 /// The same where texts are embedded on the way: what is cut off is embedded, and paid for, again.
 const EMBEDDED_PAGE: usize = 250;
-
-/// What a migration meets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigrationPlan {
-    /// Changes that the source holds.
-    pub changes: u64,
-    /// Changes of them that the target holds already.
-    pub done: u64,
-    /// Records, revisions, events and threads with slots in the source.
-    pub records: u64,
-    /// See `records`.
-    pub revisions: u64,
-    /// See `records`.
-    pub events: u64,
-    /// See `records`.
-    pub threads: u64,
-    /// Models of the stored embeddings.
-    pub models: Vec<EmbeddingModel>,
-    /// Embeddings, which move as they are.
-    pub embeddings: u64,
-    /// Bytes that the source takes, where it knows them.
-    pub bytes: u64,
-    /// Why it cannot be done, and what to do; empty if it can.
-    pub obstacles: Vec<String>,
-}
 
 /// Whether a target is the same memory as its source.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,42 +43,6 @@ pub(super) enum Carried {
 impl MemoryManager {
     pub(super) fn side(&self) -> Side<'_> {
         (self.engine.ledger.as_ref(), &self.namespace)
-    }
-
-    /// What moving this namespace to `target` would meet. Changes nothing.
-    ///
-    /// # Errors
-    /// What either ledger gives.
-    pub async fn plan_migration(&self, target: &Self) -> Result<MigrationPlan> {
-        let source = self.engine.ledger.report(&self.namespace).await?;
-        let held = target.engine.ledger.report(&target.namespace).await?;
-        let mut obstacles = Vec::new();
-        if held.head > source.head {
-            obstacles.push(format!(
-                "the target's namespace {} holds {} changes, more than the source's {}: choose an empty namespace",
-                target.namespace, held.head.0, source.head.0
-            ));
-        }
-        if let Some(model) = target.engine.embedder.model()
-            && let Some(other) = source.models.iter().find(|held| *held != model)
-        {
-            obstacles.push(format!(
-                "the memory's embeddings are by {other}, the target's embedder is {model}: give the target that embedder (embeddings \
-                 move as they are), or none, or have `mnemic reembed` make new ones"
-            ));
-        }
-        Ok(MigrationPlan {
-            changes: source.head.0,
-            done: held.head.0,
-            records: source.records,
-            revisions: source.revisions,
-            events: source.events,
-            threads: source.threads_with_slots,
-            embeddings: source.embeddings,
-            models: source.models,
-            bytes: source.bytes,
-            obstacles,
-        })
     }
 
     /// Brings `target` to where this namespace stands: ids, versions, history, events with their chain, slots, embeddings and the

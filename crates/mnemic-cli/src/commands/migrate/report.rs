@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mnemic::{MoveStatus, Object, PlaceReport, Value};
+use mnemic::{MoveStatus, Object, PlaceReport, Timestamp, Value};
 
 use super::{
     Pair, Target, existing_pairs,
@@ -65,6 +65,7 @@ pub(super) fn save(file: &Path, document: &str) -> Result<()> {
 /// What is known of one move.
 struct Account {
     names: String,
+    at: Timestamp,
     status: MoveStatus,
     source: PlaceReport,
     target: PlaceReport,
@@ -76,6 +77,7 @@ async fn accounts(pairs: &[Pair]) -> Result<Vec<Account>> {
     for pair in pairs {
         accounts.push(Account {
             names: pair.names(),
+            at: pair.source.now(),
             status: pair.source.move_status(&pair.target).await?,
             source: pair.source.place().await?,
             target: pair.target.place().await?,
@@ -156,7 +158,7 @@ fn section(text: &mut String, account: &Account) {
     row("ledger", &|place| place.ledger.clone());
     row("indexes", &|place| place.indexes.join(", "));
     row("embedder", &|place| place.model.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string));
-    row("role", &|place| role_text(&place.assignment.role));
+    row("role", &|place| role_text(&place.assignment.role, account.at));
     row("changes of role", &|place| place.assignment.epoch.to_string());
     row("models of embeddings", &|place| {
         place.holds.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

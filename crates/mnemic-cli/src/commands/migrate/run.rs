@@ -67,8 +67,8 @@ pub(super) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     let duration = args.duration.as_deref().map(|text| input::duration("for", text)).transpose()?;
     let mut copied = Vec::new();
     for pair in pairs(ctx, &args.target, &open(ctx, &args.target)?).await? {
-        let plan = pair.source.plan_migration(&pair.target).await?;
-        let mut meter = Meter::new(ctx, &pair.names(), plan.done, plan.changes);
+        let before = pair.source.move_status(&pair.target).await?;
+        let mut meter = Meter::new(ctx, &pair.names(), before.target.1.0, before.source.1.0);
         let followed = pair.source.migrate_with(&pair.target, &how, |seq| meter.reached(seq)).await;
         meter.end();
         let changes = followed?.changes;

@@ -4,7 +4,8 @@
 use std::{fmt::Write as _, time::Duration};
 
 use mnemic::{
-    ChangeSeq, CutOver, MemoryManager, Mirror, MovePhase, MoveStatus, Object, PlaceReport, Role, Switched, Value,
+    ChangeSeq, CutOver, MemoryManager, Mirror, MovePhase, MoveStatus, Object, PlaceReport, Role, Switched, Timestamp,
+    Value,
 };
 
 use super::{Pair, Target, existing_pairs, notes, typed};
@@ -100,13 +101,13 @@ fn number(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// A role in words.
-pub(super) fn role_text(role: &Role) -> String {
+/// A role in words, as of a time.
+pub(super) fn role_text(role: &Role, now: Timestamp) -> String {
     match role {
-        Role::Serving { mirror: None } => "serves".to_owned(),
-        Role::Serving { mirror: Some(Mirror { address, until }) } => {
+        Role::Serving { mirror: Some(Mirror { address, until }) } if now < *until => {
             format!("serves; writes go to {address} too, until {until}")
         }
+        Role::Serving { .. } => "serves".to_owned(),
         Role::Copy { of } => format!("copy of {of}"),
         Role::Moving { to } => format!("takes no writes: it is moving to {to}"),
         Role::Moved { to } => format!("moved to {to}"),
@@ -148,7 +149,7 @@ pub(super) async fn status(ctx: &Context, args: &StatusArgs) -> Result<Answer> {
         let (source, target) = (pair.source.place().await?, pair.target.place().await?);
         let mut text = format!("{}: {}\n", pair.names(), phase_text(&status));
         for (name, place) in [("source", &source), ("target", &target)] {
-            let role = escaped(&role_text(&place.assignment.role)).into_owned();
+            let role = escaped(&role_text(&place.assignment.role, pair.source.now())).into_owned();
             let _infallible = writeln!(
                 text,
                 "  {name}  {} ({}), position {}",
@@ -224,7 +225,8 @@ pub(super) async fn cutover(ctx: &Context, args: &CutoverArgs) -> Result<Answer>
                 millis(switched.paused)
             ),
         };
-        let _infallible = write!(text, "\n  {} {}", place.address, role_text(&place.assignment.role));
+        let _infallible =
+            write!(text, "\n  {} {}", place.address, role_text(&place.assignment.role, pair.source.now()));
         if before != MovePhase::Moved {
             notes::write(&pair, "cutover", figures(&switched));
         }
