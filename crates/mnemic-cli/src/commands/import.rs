@@ -14,15 +14,32 @@ use crate::{
     exit::{Failure, Result},
     formats::{
         Format,
-        load::{Loaded, Loader, Placement, Split},
+        counts::Loaded,
+        load::{Loader, Placement, Split},
         open::{Column, Wanted, open},
         rows::Defaults,
     },
     output::{Answer, Format as Shown, tell},
 };
 
+/// Said at the end of `import --help`.
+const EXAMPLES: &str = "\
+Examples:
+  mnemic import chat.jsonl --user ann
+  mnemic import memory.jsonl                     what the MCP memory server wrote
+  mnemic import mem0.json                        json.dump(Memory().get_all(filters={...}, top_k=...))
+  mnemic import ~/.mem0/history.db               adds every earlier text, in either order
+  mnemic import store.sqlite                     LangGraph's SqliteStore
+  mnemic import env:STORE_DSN --format langgraph LangGraph's PostgresStore
+  mnemic import ./chroma --prefix notes-
+  mnemic import notes.parquet --column text=body --model openai/text-embedding-3-small
+
+Rows that cannot be kept are told with their number, field and reason, and the others are kept. Ids stay where they can be ids here;
+where there is none, one is made of the content. Importing again changes nothing and finishes what was cut off.";
+
 /// Options of `import`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The file or directory, or - for standard input; for a store in PostgreSQL its connection string, or env:NAME for the variable
     /// that holds it
@@ -31,16 +48,17 @@ pub(crate) struct Args {
     /// What the file is; recognized by its content without this
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Whether each conversation, or each namespace of an export, gets a namespace of its own [default: true]
+    /// Whether each conversation, collection, or namespace of an export gets a namespace of its own [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     namespace_per_conversation: Option<bool>,
-    /// What stands before a conversation's name in the name of its namespace
+    /// What stands before such a name in the name of the namespace
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// The thread of chat messages that name none (without this, the file's name), and of paragraphs
+    /// The thread of chat messages that name none (without this, the file's name), of paragraphs, and of other systems' records that
+    /// name none
     #[arg(long, short, value_name = "ID")]
     thread: Option<String>,
-    /// The user whom every chat message or paragraph is about
+    /// The user whom every chat message or paragraph is about, and other systems' records that name none
     #[arg(long, short, value_name = "ID")]
     user: Option<String>,
     /// Which model made the embeddings of the file; they are kept if it is the memory's, and made anew from the texts otherwise

@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(record.text, "Ann works at Acme");
         let said = |key: &str| record.metadata.get(key).and_then(Value::as_str).unwrap().to_owned();
         assert_eq!((said("from_id"), said("to_id")), ("entity:Ann".to_owned(), "entity:Acme".to_owned()));
-        assert_eq!(said("relation_type"), "works_at");
+        assert_eq!((said("from"), said("relation_type"), said("to")), ("Ann".into(), "works_at".into(), "Acme".into()));
         assert!(record.provenance.is_empty(), "forgetting a relation would forget its entities");
         assert_ne!(record.id, draft(&line("Acme", "Ann")).unwrap().id);
     }

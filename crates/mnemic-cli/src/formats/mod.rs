@@ -4,6 +4,7 @@
 mod chat;
 mod chroma;
 mod conversations;
+pub(crate) mod counts;
 mod csv;
 pub(crate) mod dates;
 mod fields;

@@ -118,8 +118,8 @@ impl ChromaRows {
         draft.metadata = metadata;
         let from = [("collection", Value::from(collection.name.as_str())), ("id", Value::from(id))];
         imported_from(&mut draft, SYSTEM, from);
-        let embedding = embedding.map(check_embedding).transpose()?;
-        // One that is not found is told of like one of an unknown model: the text is embedded anew.
+        // One that is not found, or can be none here, is told of like one of an unknown model: the text is embedded anew.
+        let embedding = embedding.and_then(|embedding| check_embedding(embedding).ok());
         let place = Some(collection.name.clone());
         Ok(vec![self.defaults.item(draft, Some(embedding.unwrap_or_default()), place)])
     }

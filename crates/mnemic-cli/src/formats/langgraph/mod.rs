@@ -265,17 +265,20 @@ mod tests {
 
     #[test]
     fn an_item_has_the_ids_and_tags_that_the_python_store_gives_it() {
-        // What `item_id(("users", "анна"), "k-1")` and `scope(("users",))` answer.
+        // What `item_id(("users", "анна"), "k-1")` and `scope` of each of its prefixes answer.
         let drafts = drafts(&entry("users.анна", "k-1", r#"{"text":"likes tea"}"#));
         assert_eq!(drafts[0].id.as_ref().unwrap().as_str(), ITEM);
-        assert!(drafts[0].tags.contains(SCOPE), "{:?}", drafts[0].tags);
+        for scope in SCOPES {
+            assert!(drafts.iter().all(|draft| draft.tags.contains(scope)), "{:?}", drafts[0].tags);
+        }
         assert_eq!(drafts[0].path, ["users", "анна"]);
         assert_eq!(drafts[1].id.as_ref().unwrap().as_str(), format!("{ITEM}.t0"));
         assert_eq!(drafts[1].text, r#"{"text": "likes tea"}"#);
     }
 
     const ITEM: &str = "lg-e82bd30f1a534b56876743c5a4b4aa5efe18735b";
-    const SCOPE: &str = "lg:ea4454264e268c19f19cc7845925b51ed64b0000";
+    const SCOPES: [&str; 2] =
+        ["lg:ea4454264e268c19f19cc7845925b51ed64b0000", "lg:0f051595bf90a6f063778723fe3d82d7a259c4f5"];
 
     #[test]
     fn a_long_value_lies_in_pieces_and_a_short_one_in_the_head() {
