@@ -106,6 +106,8 @@ fn a_memory_moves_for_good_and_programs_with_the_old_settings_are_answered_by_th
     let back = step(&home, "rollback", &[]);
     assert_eq!((&back["serves"], &back["changed"]), (&"source".into(), &true.into()), "{back}");
     assert_eq!(step(&home, "rollback", &[])["changed"], false, "safe to repeat");
+    assert!(home.ok(&["migrate", "status", "--to", "away"]).contains("taken back; the source serves"));
+    assert_eq!(home.ok(&["migrate", "status", "--to", "away", "-q"]), "not_begun\n");
     assert!(home.ok(&["get", "since"]).contains("Written after the switch."), "what was written since is kept");
     home.ok(&["--dir", "away", "add", "--id", "still", "Written by a program with the new settings."]);
     assert!(home.ok(&["get", "still"]).contains("new settings"));
@@ -115,7 +117,8 @@ fn a_memory_moves_for_good_and_programs_with_the_old_settings_are_answered_by_th
     }
 
     // Asked first, since the copy goes.
-    home.fails(2, &["migrate", "abort", "--to", "away"]);
+    let asked = home.fails(2, &["migrate", "abort", "--to", "away"]);
+    assert!(asked.contains("Remove the copy") && asked.contains("--yes") && !asked.contains("--dry-run"), "{asked}");
     let gone = step(&home, "abort", &["--yes"]);
     assert!(gone["removed"].as_u64().unwrap() > 5, "{gone}");
     let gone = step(&home, "abort", &["--yes"]);

@@ -1,6 +1,7 @@
 //! `mnemic migrate`: moves memories to another backend: the steps, and which namespace goes where. Not here: what a step does (a file
 //! for each), and how it is done (the library).
 
+mod lost;
 mod meter;
 mod notes;
 mod plan;

@@ -77,7 +77,11 @@ fn describe(text: &mut String, pair: &Pair, plan: &MigrationPlan) {
     line("size", &show::bytes(plan.bytes));
     if let (Some(takes), Some((changes, took))) = (plan.takes, plan.measured) {
         let measured = format!("reading {changes} changes took {:.0} ms", took.as_secs_f64() * 1000.0);
-        line("time", &format!("about {}, by an estimate: {measured}", HumanDuration(takes)));
+        let about = match takes.as_secs() {
+            0 => "less than a second".to_owned(),
+            _ => format!("about {}", HumanDuration(takes)),
+        };
+        line("time", &format!("{about}, by a rough estimate: {measured}"));
     }
     if let Some(room) = &plan.room {
         line("disk", &format!("{} free, at most {} needed", show::bytes(room.free), show::bytes(room.needed)));

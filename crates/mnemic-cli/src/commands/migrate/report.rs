@@ -222,6 +222,7 @@ fn switches(text: &mut String, account: &Account) {
 
 fn figure(figures: &Object, name: &str) -> String {
     match figures.get(name) {
+        Some(Value::Number(number)) if name.ends_with("_ms") => format!("{:.1}", number.as_f64()),
         Some(Value::Number(number)) => number.to_string(),
         _ => String::new(),
     }

@@ -4,11 +4,10 @@
 use std::{fmt::Write as _, time::Duration};
 
 use mnemic::{
-    ChangeSeq, CutOver, MemoryManager, Mirror, MovePhase, MoveStatus, Object, PlaceReport, Role, Switched, Timestamp,
-    Value,
+    ChangeSeq, CutOver, Mirror, MovePhase, MoveStatus, Object, PlaceReport, Role, Switched, Timestamp, Value,
 };
 
-use super::{Pair, Target, existing_pairs, notes, typed};
+use super::{Pair, Target, existing_pairs, lost, notes, typed};
 use crate::{
     context::Context,
     exit::{Exit, Failure, Result},
@@ -76,12 +75,12 @@ pub(crate) struct FinishArgs {
 }
 
 /// What was done to one namespace: for people, and for machines.
-struct Done {
-    text: String,
-    object: Object,
+pub(super) struct Done {
+    pub(super) text: String,
+    pub(super) object: Object,
 }
 
-fn answer(done: Vec<Done>, next: &str) -> Answer {
+pub(super) fn answer(done: Vec<Done>, next: &str) -> Answer {
     let count = done.len();
     let mut lines: Vec<&str> = done.iter().map(|done| done.text.as_str()).collect();
     lines.extend((!next.is_empty()).then_some(next));
@@ -143,7 +142,7 @@ pub(super) fn place_object(place: &PlaceReport) -> Object {
 /// Runs `migrate status`.
 pub(super) async fn status(ctx: &Context, args: &StatusArgs) -> Result<Answer> {
     let to = typed(&args.target);
-    let mut done = Vec::new();
+    let (mut done, mut phases) = (Vec::new(), Vec::new());
     for pair in existing_pairs(ctx, &args.target).await? {
         let status = pair.source.move_status(&pair.target).await?;
         let (source, target) = (pair.source.place().await?, pair.target.place().await?);
@@ -167,15 +166,19 @@ pub(super) async fn status(ctx: &Context, args: &StatusArgs) -> Result<Answer> {
             ("source_place", Value::Object(place_object(&source))),
             ("target_place", Value::Object(place_object(&target))),
         ]));
+        phases.push(status.phase.as_str());
         done.push(Done { text, object });
     }
-    Ok(answer(done, ""))
+    Ok(answer(done, "").brief(phases.join("\n")))
 }
 
 /// How far a move is, in words.
 pub(super) fn phase_text(status: &MoveStatus) -> String {
     let behind = show::plural(number(status.behind()), "change");
     match status.phase {
+        MovePhase::NotBegun if taken_back(status) => {
+            "taken back; the source serves, the target keeps what it holds".to_owned()
+        }
         MovePhase::NotBegun => "not begun".to_owned(),
         MovePhase::Copying => format!("copying; the source serves, the target lacks {behind}"),
         MovePhase::Switching => "switching; nobody takes writes until that is finished".to_owned(),
@@ -183,8 +186,18 @@ pub(super) fn phase_text(status: &MoveStatus) -> String {
     }
 }
 
+/// The memory was at the target and has returned.
+fn taken_back(status: &MoveStatus) -> bool {
+    matches!((&status.source.0, &status.target.0), (Role::Serving { .. }, Role::Moved { .. }))
+}
+
 fn next_step(status: &MoveStatus, to: &str) -> String {
     match status.phase {
+        MovePhase::NotBegun if taken_back(status) => {
+            format!(
+                "mnemic migrate run {to} copies again from where the target stands; mnemic migrate abort {to} empties it"
+            )
+        }
         MovePhase::NotBegun => format!("mnemic migrate run {to} copies"),
         MovePhase::Copying if status.behind() > 0 => {
             format!(
@@ -275,18 +288,27 @@ fn figures(switched: &Switched) -> Object {
     ])
 }
 
-fn switched_object(switched: &Switched, served_by: &str, changed: bool) -> Object {
+pub(super) fn switched_object(switched: &Switched, served_by: &str, changed: bool) -> Object {
     let mut object = figures(switched);
     object.insert("serves".to_owned(), Value::from(served_by));
     object.insert("changed".to_owned(), Value::from(changed));
     object
 }
 
+/// Asks before something is removed for good.
+pub(super) fn agreed(ctx: &Context, question: &str) -> Result<()> {
+    let hinted = |failure: Failure| match failure.exit {
+        Exit::Usage => failure.hint("mnemic migrate status says where the move stands"),
+        _ => failure,
+    };
+    ctx.confirm(question).map_err(hinted)
+}
+
 /// Runs `migrate rollback`.
 pub(super) async fn rollback(ctx: &Context, args: &RollbackArgs) -> Result<Answer> {
     let LostTarget { to, to_env, without_target, rules } = args.target.clone();
     if without_target {
-        return return_alone(ctx, &rules).await;
+        return lost::give_up(ctx, &rules).await;
     }
     let target = Target { to, to_env, rules };
     let mut done = Vec::new();
@@ -306,7 +328,7 @@ async fn take_back(ctx: &Context, pair: &Pair) -> Result<Done> {
         object.extend(switched_object(&unmoved(status.source.1), "source", false));
         return Ok(Done { text: nothing_text(pair), object });
     }
-    let changed = !(matches!(status.source.0, Role::Serving { .. }) && matches!(status.target.0, Role::Moved { .. }));
+    let changed = !taken_back(&status);
     let switched = pair.source.roll_back(&pair.target).await?;
     let text = if changed {
         notes::write(pair, "rollback", figures(&switched));
@@ -336,14 +358,15 @@ fn nothing_text(pair: &Pair) -> String {
     format!("{}: nothing of it is in the target", pair.names())
 }
 
-fn unmoved(head: ChangeSeq) -> Switched {
+pub(super) fn unmoved(head: ChangeSeq) -> Switched {
     Switched { head, paused: Duration::ZERO }
 }
 
 async fn remove_copy(ctx: &Context, pair: &Pair, status: &MoveStatus, step: &str) -> Result<Done> {
     let changes = show::plural(number(status.target.1.0), "change");
     let address = pair.target.address()?;
-    ctx.confirm(
+    agreed(
+        ctx,
         &format!("Remove the copy ({changes}) in {address}? The memory itself stays where it serves.")
             .replace('\n', " "),
     )?;
@@ -353,51 +376,6 @@ async fn remove_copy(ctx: &Context, pair: &Pair, status: &MoveStatus, step: &str
     let mut object = named(pair);
     object.extend(switched_object(&unmoved(status.source.1), "source", true));
     object.insert("removed".to_owned(), Value::from(status.target.1.0));
-    Ok(Done { text, object })
-}
-
-/// Returns to a place whose successor is lost.
-async fn return_alone(ctx: &Context, rules: &super::rules::Rules) -> Result<Answer> {
-    let opened = ctx.open_existing()?;
-    let routes = rules.routes(ctx.namespace(), || super::every_namespace(&opened)).await?;
-    let mut done = Vec::new();
-    for (from, _) in routes {
-        done.push(return_one(ctx, &opened.in_namespace(from)).await?);
-    }
-    Ok(answer(done, ""))
-}
-
-async fn return_one(ctx: &Context, source: &MemoryManager) -> Result<Done> {
-    let place = source.place().await?;
-    let name = source.namespace();
-    let mut object = show::object([("namespace", Value::from(name.as_str()))]);
-    let (Role::Moved { to } | Role::Moving { to }) = &place.assignment.role else {
-        if let Role::Copy { of } = &place.assignment.role {
-            let message = format!("namespace: expected one that moved away, found a copy of {of}");
-            return Err(mnemic::Error::new(mnemic::ErrorKind::Conflict, message).into());
-        }
-        object.extend(switched_object(&unmoved(place.holds.head), "source", false));
-        return Ok(Done { text: format!("{name}: it serves here already"), object });
-    };
-    if source.successor_serves().await? {
-        return Err(Failure {
-            exit: Exit::Conflict,
-            code: "conflict",
-            message: format!("without_target: expected a new place that is lost, found that {to} serves"),
-            field: Some("without_target".to_owned()),
-            hint: Some(
-                "mnemic migrate rollback with --to or --to-env returns with everything that was written there"
-                    .to_owned(),
-            ),
-        });
-    }
-    ctx.confirm(&format!(
-        "Return namespace {name} to this place as of position {} and give up {to} with what was written there only?",
-        place.holds.head.0
-    ))?;
-    let head = source.return_without_target().await?;
-    let text = format!("{name}: it serves here again, as of position {}; what {to} held beyond that is lost", head.0);
-    object.extend(switched_object(&unmoved(head), "source", true));
     Ok(Done { text, object })
 }
 
@@ -428,12 +406,15 @@ pub(super) async fn finish(ctx: &Context, args: &FinishArgs) -> Result<Answer> {
         let status = pair.source.move_status(&pair.target).await?;
         let left = status.source.1;
         if status.phase == MovePhase::Moved && left > ChangeSeq(0) {
-            ctx.confirm(&format!(
-                "Remove what {} still holds ({}) for good? A pointer to {} stays, and there is no way back then.",
-                pair.source.address()?,
-                show::plural(number(left.0), "change"),
-                pair.target.address()?,
-            ))?;
+            agreed(
+                ctx,
+                &format!(
+                    "Remove what {} still holds ({}) for good? A pointer to {} stays, and there is no way back then.",
+                    pair.source.address()?,
+                    show::plural(number(left.0), "change"),
+                    pair.target.address()?,
+                ),
+            )?;
         }
         pair.source.finish_migration(&pair.target).await?;
         notes::write(&pair, "finish", show::object([("removed", Value::from(left.0))]));
