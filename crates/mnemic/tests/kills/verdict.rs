@@ -1,9 +1,12 @@
 //! What is left after a cut: it goes on or goes back, nothing acknowledged is lost, nothing is there twice, and both places are the same.
 //! Not here: cutting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use mnemic::{Filter, MemoryManager, MovePhase, PageRequest, ports::EventRange};
+use mnemic::{ErrorKind, Filter, MemoryManager, MovePhase, PageRequest, ports::EventRange};
 
 use super::pair::{Pair, Phase, record};
 
@@ -14,17 +17,32 @@ pub(crate) enum Then {
     GoesBack,
 }
 
-/// Goes on with a move that was cut off, or takes it back.
+/// How often a command is given again that finds that something changes at the same time.
+const TRIES: usize = 3;
+
+/// Goes on with a move that was cut off, or takes it back. The last step of a call that was dropped may still be on its way: then the
+/// command is refused because the role changed under it, and given again, as a person would.
 pub(crate) async fn settle(pair: &Pair, phase: Phase, then: Then) -> Result<(), String> {
+    let mut done = Ok(());
+    for _ in 0..TRIES {
+        done = command(pair, phase, then).await;
+        match &done {
+            Err(error) if error.kind() == ErrorKind::Conflict => tokio::time::sleep(Duration::from_millis(100)).await,
+            _ => break,
+        }
+    }
+    done.map_err(|error| format!("it neither goes on nor back: {error}"))
+}
+
+async fn command(pair: &Pair, phase: Phase, then: Then) -> mnemic::Result<()> {
     let (source, target) = pair.opened();
-    let begun = source.move_status(&target).await.map_err(|e| e.to_string())?.phase != MovePhase::NotBegun;
-    let done = match (then, phase) {
+    let begun = source.move_status(&target).await?.phase != MovePhase::NotBegun;
+    match (then, phase) {
         (Then::GoesOn, Phase::Verify) => Ok(()),
         (Then::GoesOn, _) if begun || phase != Phase::RollBack => pair.perform(phase).await,
         (Then::GoesBack, _) if begun => source.roll_back(&target).await.map(drop),
         _ => Ok(()),
-    };
-    done.map_err(|error| format!("it neither goes on nor back: {error}"))
+    }
 }
 
 /// What is wrong in the end, when nobody writes any more; `acknowledged` are records and events whose writers heard that they are kept.
