@@ -6,8 +6,8 @@ use mnemic_migration::{AsIs, Comparison, Followed, Lens, Reembed, Side, compare,
 
 use super::{MemoryManager, MigrateOptions, Query, Retrieval, keep_up::Paced};
 
-/// Changes that are repeated at once.
-const PAGE: usize = 1000;
+/// Changes that are repeated at once, unless they are large: a page is bounded by its bytes too. Each is one durable transaction.
+const PAGE: usize = 4000;
 /// The same where texts are embedded on the way: what is cut off is embedded, and paid for, again.
 const EMBEDDED_PAGE: usize = 250;
 
