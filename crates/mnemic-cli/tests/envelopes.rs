@@ -16,7 +16,7 @@ use serde_json::Value;
 use support::{Home, finished};
 
 /// Every command, as it can be run after [`furnished`].
-const COMMANDS: [&[&str]; 45] = [
+const COMMANDS: [&[&str]; 46] = [
     &["init"],
     &["add", "a statement"],
     &["search", "statement"],
@@ -47,6 +47,7 @@ const COMMANDS: [&[&str]; 45] = [
     &["reembed", "switch", "--to-env", "new.env"],
     &["reembed", "undo", "--to-env", "new.env"],
     &["reembed", "finish", "--to-env", "new.env", "--yes"],
+    &["migrate", "merge", "--to", "merged", "--into", "all"],
     &["migrate", "plan", "--to", "moved"],
     &["migrate", "run", "--to", "moved"],
     &["migrate", "verify", "--to", "moved"],

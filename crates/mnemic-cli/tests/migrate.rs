@@ -284,3 +284,24 @@ fn a_plan_tells_time_room_cost_and_differences_and_leaves_nothing_behind() {
     assert!(plan["obstacles"][0].as_str().unwrap().contains("mnemic reembed"), "{plan}");
     home.fails(1, &["migrate", "run", "--to-env", "other.env"]);
 }
+
+#[test]
+fn several_memories_become_one_by_rule() {
+    let home = furnished();
+    home.ok(&["--namespace", "other", "add", "--id", "fee", "The fee of another case is 70 dollars."]);
+    home.ok(&["--namespace", "other", "slots", "set", "talk", "persona=formal"]);
+    let rule = ["--into", "all", "--all-namespaces"];
+    let refused = home.fails(6, &[&["migrate", "merge", "--to", "mixed"], &rule[..]].concat());
+    assert!(refused.contains("thread_prefix:") && refused.contains("--thread-prefix '{namespace}/'"), "{refused}");
+    let merge = [&["migrate", "merge", "--to", "one", "--thread-prefix", "{namespace}/"], &rule[..]].concat();
+    let merged = home.data(&merge);
+    assert_eq!(merged["namespaces"][1]["renamed"], serde_json::json!({"fee": "other/fee"}), "{merged}");
+    let get = |id: &str| home.ok(&["--dir", "one", "--namespace", "all", "get", id]);
+    assert!(get("other/fee").contains("70 dollars") && get("fee").contains("2805"));
+    for thread in ["default/talk", "other/talk"] {
+        home.ok(&["--dir", "one", "--namespace", "all", "slots", "get", thread, "persona"]);
+    }
+    let again = home.data(&merge);
+    assert_eq!(again["namespaces"][1]["records"], serde_json::json!({"written": 0, "same": 1}), "{again}");
+    home.ok(&["--dir", "one", "--namespace", "all", "audit", "verify"]);
+}

@@ -15,10 +15,10 @@ pub use draft::{NewEvent, NewRecord};
 pub use manager::{
     Alike, AuditReport, Consolidation, ConsolidationReport, ContextBlock, ContextRequest, CutOver, Dedupe,
     EmbeddingCost, ForgetReceipt, Forgotten, Found, GateQuestion, Health, HealthDetail, LegOutcome, LegReport,
-    MemoryManager, MigrateOptions, MigrationPlan, MigrationReport, Mode, MovePhase, MoveStatus, PlaceReport,
-    QualityGate, QualityReport, Query, RecordOutcome, ReembeddingPlan, ReembeddingReport, Retrieval, Rollback, Room,
-    Selector, SetSlots, Shown, Stats, Switched, Trial, Undone, VerifyReport, WriteOptions, WriteReport, WrittenEvent,
-    WrittenRecord,
+    MemoryManager, MergeReport, MergeRule, Merged, MigrateOptions, MigrationPlan, MigrationReport, Mode, MovePhase,
+    MoveStatus, PlaceReport, QualityGate, QualityReport, Query, RecordOutcome, ReembeddingPlan, ReembeddingReport,
+    Retrieval, Rollback, Room, Selector, SetSlots, Shown, Stats, Switched, Trial, Undone, VerifyReport, WriteOptions,
+    WriteReport, WrittenEvent, WrittenRecord,
 };
 pub use mnemic_core::{
     Address, AppendOutcome, Appended, Assignment, AuditEvent, ChainedEvent, Change, ChangeSeq, Changed, Comparison,

@@ -2,6 +2,7 @@
 //! for each), and how it is done (the library).
 
 mod lost;
+mod merge;
 mod meter;
 mod notes;
 mod plan;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Finish(switch::FinishArgs),
     /// Write down where a move stands: both places, the last verification, the switches so far
     Report(report::Args),
+    /// Write what memories hold into one that goes on, by rule; may be repeated
+    Merge(merge::Args),
 }
 
 /// Where to.
@@ -69,6 +72,7 @@ impl Command {
             Self::Abort(_) => "migrate abort",
             Self::Finish(_) => "migrate finish",
             Self::Report(_) => "migrate report",
+            Self::Merge(_) => "migrate merge",
         }
     }
 }
@@ -99,6 +103,7 @@ pub(crate) async fn run(ctx: &Context, command: &Command) -> Result<Answer> {
         Command::Abort(args) => switch::abort(ctx, args).await,
         Command::Finish(args) => switch::finish(ctx, args).await,
         Command::Report(args) => report::run(ctx, args).await,
+        Command::Merge(args) => merge::run(ctx, args).await,
     }
 }
 

@@ -90,7 +90,9 @@ impl Rules {
             if let Some(other) = taken.insert(to.clone(), from.clone()) {
                 let message =
                     format!("map: expected a name for each namespace, found {other} and {from} both going to {to}");
-                return Err(Failure::usage(message).hint("--map OLD=NEW gives one of them another name"));
+                return Err(
+                    Failure::usage(message).hint("mnemic migrate merge brings several into one, without their history")
+                );
             }
             routes.push((from, to));
         }
