@@ -14,6 +14,9 @@ use mnemic_core::{
 use super::{MemoryManager, SetSlots, WriteOptions};
 use crate::{NewEvent, NewRecord};
 
+/// How often a page is looked at again because somebody else wrote there meanwhile.
+const TRIES: usize = 10;
+
 /// How names of one memory become names of another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MergeRule {
@@ -46,6 +49,13 @@ pub struct MergeReport {
     pub renamed: BTreeMap<RecordId, RecordId>,
     /// What was not brought, and why; ids, never contents.
     pub skipped: Vec<String>,
+}
+
+/// What becomes of one record.
+enum Decided {
+    Write(Box<NewRecord>),
+    Same,
+    Skip(String),
 }
 
 /// One merge under way: both places as they serve, and the rule.
@@ -185,16 +195,7 @@ impl Merge<'_> {
         let mut page = PageRequest::largest();
         loop {
             let found = self.source.list_stored(&Filter::all(), &page).await?;
-            let ids: Vec<RecordId> = found.items.iter().map(|stored| self.named(&stored.record.id)).collect();
-            let held = self.held(&ids).await?;
-            let mut drafts = Vec::new();
-            for (stored, held) in found.items.into_iter().zip(held) {
-                drafts.extend(self.draft(stored, held)?);
-            }
-            for drafts in drafts.chunks(limits::BATCH) {
-                self.target.write(drafts.to_vec(), &WriteOptions::default()).await?;
-                self.report.records.written += drafts.len() as u64;
-            }
+            self.bring_page(&found.items).await?;
             if found.next.is_none() {
                 return Ok(());
             }
@@ -202,11 +203,42 @@ impl Merge<'_> {
         }
     }
 
-    /// The record as it is written, unless it is there or must not be touched.
-    fn draft(&mut self, stored: StoredRecord, held: Option<MemoryRecord>) -> Result<Option<NewRecord>> {
-        let StoredRecord { record, embedding } = stored;
-        let original = record.id.clone();
-        let mut record = record;
+    /// What somebody else writes between the look and the write is looked at again, also the end of a merge that was cut off.
+    async fn bring_page(&mut self, stored: &[StoredRecord]) -> Result<()> {
+        let ids: Vec<RecordId> = stored.iter().map(|stored| self.named(&stored.record.id)).collect();
+        let mut tries = 0;
+        loop {
+            let held = self.held(&ids).await?;
+            let (mut drafts, mut same, mut skipped) = (Vec::new(), 0, Vec::new());
+            for (stored, held) in stored.iter().zip(held) {
+                match self.decide(stored, held)? {
+                    Decided::Write(draft) => drafts.push(*draft),
+                    Decided::Same => same += 1,
+                    Decided::Skip(why) => skipped.push(why),
+                }
+            }
+            let count = drafts.len() as u64;
+            tries += 1;
+            let mut written = Ok(());
+            if !drafts.is_empty() {
+                written = self.target.write(drafts, &WriteOptions::default()).await.map(drop);
+            }
+            match written {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.report.records.written += count;
+                    self.report.records.same += same;
+                    self.report.skipped.append(&mut skipped);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// What becomes of a record, by what the target holds under its name.
+    fn decide(&self, stored: &StoredRecord, held: Option<MemoryRecord>) -> Result<Decided> {
+        let mut record = stored.record.clone();
         record.id = self.named(&record.id);
         record.thread_id = record.thread_id.as_ref().map(|thread| self.thread(thread)).transpose()?;
         record.superseded_by = record.superseded_by.as_ref().map(|id| self.named(id));
@@ -215,24 +247,22 @@ impl Merge<'_> {
         if let Some(held) = held {
             record.version = held.version;
             if record == held {
-                self.report.records.same += 1;
-                return Ok(None);
+                return Ok(Decided::Same);
             }
-            if !is_one(&record, &held) || held.updated_at >= record.updated_at {
-                let why = if is_one(&record, &held) { "was changed in the target" } else { "is another record there" };
-                self.report.skipped.push(format!(
-                    "record {}: {} {why}",
-                    quoted(original.as_str()),
-                    quoted(held.id.as_str())
-                ));
-                return Ok(None);
+            let (ours, theirs) = (quoted(stored.record.id.as_str()), quoted(held.id.as_str()));
+            if !is_one(&record, &held) {
+                return Ok(Decided::Skip(format!("record {ours}: {theirs} is another record there")));
+            }
+            if held.updated_at >= record.updated_at {
+                return Ok(Decided::Skip(format!("record {ours}: {theirs} was changed in the target")));
             }
         }
-        let ours = self.target.engine.embedder.model();
+        let model = self.target.engine.embedder.model();
+        let embedding = stored.embedding.as_ref().filter(|made| Some(made.model()) == model);
         let mut draft = NewRecord::from(record);
-        draft.embedding = embedding.filter(|made| Some(made.model()) == ours).map(|made| made.components().to_vec());
+        draft.embedding = embedding.map(|made| made.components().to_vec());
         draft.expect = Precondition::Version(expected);
-        Ok(Some(draft))
+        Ok(Decided::Write(Box::new(draft)))
     }
 
     async fn bring_events(&mut self) -> Result<()> {
@@ -271,9 +301,18 @@ impl Merge<'_> {
     async fn bring_slots(&mut self, threads: Vec<(ThreadId, VersionedSlots)>) -> Result<()> {
         let how = SetSlots { mode: SlotMode::Replace, expect: Precondition::Version(Version::NONE) };
         for (thread, held) in threads {
-            let slots = held.slots.into_iter().map(|(name, text)| (name, Some(text))).collect();
-            self.target.set_slots(&thread, slots, how).await?;
-            self.report.threads.written += 1;
+            let slots = held.slots.clone().into_iter().map(|(name, text)| (name, Some(text))).collect();
+            match self.target.set_slots(&thread, slots, how).await {
+                Ok(_) => self.report.threads.written += 1,
+                // Somebody was faster: the end of a merge that was cut off, or a program that uses the thread.
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    if self.target.slots(&thread, None).await?.slots != held.slots {
+                        return Err(error);
+                    }
+                    self.report.threads.same += 1;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
