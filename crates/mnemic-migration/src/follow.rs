@@ -12,6 +12,10 @@ use crate::{
     removed::{Side, removed},
 };
 
+/// Changes of the first page, so that the target has something to do soon. Each page is twice as large as the one before, up to what is
+/// asked for: it is read while that one is written.
+const FIRST_PAGE: usize = 250;
+
 /// What one round of catching up did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
@@ -61,7 +65,8 @@ pub async fn follow_through(
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let (mut head, mut erased) = (begun, false);
-    let mut next = read(source, lens, begun, page).await?;
+    let mut size = page.min(FIRST_PAGE);
+    let mut next = read(source, lens, begun, size).await?;
     while let Some(last) = next.last().map(PastCommit::last) {
         let mut commits = next;
         if head > ChangeSeq(0)
@@ -72,7 +77,8 @@ pub async fn follow_through(
             erased = true;
         }
         // The next page is read while this one is written. What is erased in between stands in a later page, as ever.
-        let (repeated, ahead) = join(target.0.repeat(target.1, &commits), read(source, lens, last, page)).await;
+        size = page.min(2 * size);
+        let (repeated, ahead) = join(target.0.repeat(target.1, &commits), read(source, lens, last, size)).await;
         head = repeated?;
         reached(head);
         next = ahead?;

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::stored::{self, RecordColumns};
 
-/// About how many bytes of rows are packed at once.
-const PART: usize = save::CHUNK / 2;
+/// Rows that are packed before the server has anything to do.
+const FIRST: usize = 100;
 
 /// A revision of a record as it is repeated.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,9 @@ pub(super) async fn insert(
     }
     let mut said = FuturesOrdered::new();
     let mut failed = None;
-    for part in save::chunks(drafts, PART, Draft::bytes) {
+    let (first, rest) = drafts.split_at(FIRST.min(drafts.len()));
+    let parts = [first, rest].into_iter().flat_map(|rows| save::chunks(rows, save::CHUNK, Draft::bytes));
+    for part in parts {
         said.push_back(insert_part(transaction, part.iter().map(Draft::row).collect::<Result<_>>()?));
         // Polled, so that the server has it before the next part is packed.
         if let std::task::Poll::Ready(Some(Err(refused))) = poll!(said.next()) {
