@@ -10,8 +10,8 @@ use std::{process::ExitCode, time::Duration};
 
 use common::{event, id, record, thread, user};
 use mnemic::{
-    Builder, Consolidation, CutOver, ErrorKind, MemoryManager, Namespace, NewRecord, Precondition, Query, Selector, SetSlots,
-    Trial, Version, WriteOptions,
+    Builder, Consolidation, CutOver, ErrorKind, MemoryManager, Namespace, NewRecord, Precondition, Query, Selector,
+    SetSlots, Trial, Version, WriteOptions,
 };
 use mnemic_postgres::testing::TestServer;
 use world::World;

@@ -24,8 +24,8 @@ use mnemic::{
 };
 use mnemic_conformance::faulty::{Fault, Faulty};
 use mnemic_core::{
-    Assignment, Batch, ChainedEvent, Change, EraseReceipt, Erasure, OutboxId, OutboxItem, PastCommit, Receipt, RecordId, Revision,
-    Role, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, EraseReceipt, Erasure, OutboxId, OutboxItem, PastCommit, Receipt,
+    RecordId, Revision, Role, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
