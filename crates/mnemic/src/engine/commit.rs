@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use crate::MemoryManager;
+
 use super::{
     Engine,
     outages::is_away,
@@ -32,6 +34,8 @@ const TURN: Duration = Duration::from_secs(1);
 const LONG_TURN: Duration = Duration::from_secs(10);
 /// Entries of the spool that a retrieval looks through while the ledger is away.
 const SHOWN: usize = 2000;
+/// How many pointers of moves are followed.
+const HOPS: usize = 64;
 /// The part that errors and outages speak of.
 pub(crate) const LEDGER: &str = "ledger";
 /// The same of the spool.
@@ -245,12 +249,7 @@ impl Engine {
 
     /// Commits where the memory has moved to since the write was kept.
     async fn replay_elsewhere(&self, namespace: &Namespace, mut batch: Batch, refused: Error) -> Result<()> {
-        self.forget_role(namespace);
-        let to = match self.role(namespace).await? {
-            Role::Moved { to } | Role::Moving { to } => to,
-            Role::Serving { .. } | Role::Copy { .. } => return Err(refused),
-        };
-        let there = self.elsewhere(&to)?;
+        let Some(there) = self.moved_to(namespace).await? else { return Err(refused) };
         let (engine, namespace) = (there.shared_engine(), there.namespace());
         let model = engine.indexed_model(namespace).await?;
         for write in &mut batch.writes {
@@ -259,19 +258,36 @@ impl Engine {
                 write.tasks = vec![Task::Embed];
             }
         }
-        let committed = engine.ledger.commit(namespace, batch).await;
-        if let Err(error) = committed {
-            // A switch that is under way ends soon, and the write waits for it.
-            let moving =
-                error.kind() == ErrorKind::Conflict && !matches!(engine.role(namespace).await?, Role::Serving { .. });
-            return Err(if moving {
-                Error::new(ErrorKind::Unavailable, error.message()).with_retry(Retry::Soon)
-            } else {
-                error
-            });
-        }
+        engine.ledger.commit(namespace, batch).await?;
         engine.note_pending(namespace);
         Ok(())
+    }
+
+    /// The place that serves a memory that moved from here; none if it did not. While a switch is under way nobody can tell: a copy that
+    /// was taken away serves as well, as an empty namespace.
+    async fn moved_to(&self, namespace: &Namespace) -> Result<Option<MemoryManager>> {
+        self.forget_role(namespace);
+        let (mut role, mut there) = (self.role(namespace).await?, None::<MemoryManager>);
+        for _ in 0..HOPS {
+            let to = match role {
+                Role::Serving { .. } => return Ok(there),
+                Role::Copy { .. } | Role::Moving { .. } => {
+                    let message = "the memory is moving, and the write waits until it has arrived";
+                    return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Soon));
+                }
+                Role::Moved { to } => to,
+            };
+            let next = match &there {
+                None => self.elsewhere(&to)?,
+                Some(here) => here.shared_engine().elsewhere(&to)?,
+            };
+            let engine = next.shared_engine();
+            engine.forget_role(next.namespace());
+            role = engine.role(next.namespace()).await?;
+            there = Some(next);
+        }
+        Err(Error::new(ErrorKind::Conflict, "the pointers that moves left behind lead in a circle")
+            .with_retry(Retry::Soon))
     }
 
     /// The records of a namespace that wait in the spool, the newest revision of each, with their embeddings.
