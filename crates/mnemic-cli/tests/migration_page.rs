@@ -62,14 +62,14 @@ async fn furnish(home: &Home, server: &TestServer) -> impl Send + use<> {
         database.admin_dsn()
     );
     fs::write(home.path("production.env"), production).unwrap();
-    let vendor = vendors().into_iter().find(|vendor| vendor.name == "openai").unwrap();
+    let vendor = vendors().iter().find(|vendor| vendor.name == "openai").unwrap();
     let stand_in = (vendor.serve)(0, Knobs::new()).unwrap();
     let mut settings =
         vec![("MNEMIC_PROFILE".to_owned(), "embedded".to_owned()), ("MNEMIC_DIR".to_owned(), "./notes".to_owned())];
     settings.push(("MNEMIC_EMBEDDER".to_owned(), "openai".to_owned()));
     settings.extend((vendor.environment)(&stand_in.url()).into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let lines: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    fs::write(home.path("new-model.env"), lines).unwrap();
+    let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    fs::write(home.path("new-model.env"), lines.concat()).unwrap();
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/importers");
     for name in ["memory.jsonl", "mem0.json", "history.db", "store.sqlite", "chroma", "table.csv"] {
         copy(&fixtures.join(name), &home.path(name));

@@ -91,6 +91,39 @@ async fn writers_wait_for_the_switch_and_lose_and_repeat_nothing(server: TestSer
     assert!(report.is_same(), "at the end: {report:?}");
 }
 
+async fn who_still_believes_in_a_move_that_was_taken_back_is_answered_by_the_memory(server: TestServer) {
+    let places = tempfile::tempdir().unwrap();
+    let world = World::new(&server, &[]).await.with("MNEMIC_EMBEDDER", "static").with("MNEMIC_INDEX", "local");
+    let source = world.open_in(Some("case"));
+    for i in 0..5 {
+        write(&source, &format!("r{i}")).await;
+    }
+    let target = directory(&places.path().join("to"));
+    // Another process: an engine of its own, which believes a role for a second.
+    let other = world.open_in(Some("case"));
+    for round in 0..3 {
+        source.migrate_to(&target, |_| {}).await.unwrap();
+        source.cut_over(&target, &CutOver::default()).await.unwrap();
+        write(&other, &format!("away-{round}")).await;
+        source.roll_back(&target).await.unwrap();
+        write(&source, &format!("back-{round}")).await;
+        // At once, while the other still believes that the memory is away.
+        let name = id(&format!("back-{round}"));
+        assert!(other.get(std::slice::from_ref(&name), None).await.unwrap()[0].is_some(), "round {round}");
+        write(&other, &format!("other-{round}")).await;
+        if round == 1 {
+            source.abort_migration(&target).await.unwrap();
+            write(&other, "after the copy went").await;
+        }
+    }
+    assert_eq!(held(&source).await, 5 + 3 * 3 + 1);
+    assert_eq!(held(&other).await, 5 + 3 * 3 + 1);
+}
+
 fn main() -> ExitCode {
-    mnemic_postgres::trials!(["postgres-18"]; writers_wait_for_the_switch_and_lose_and_repeat_nothing)
+    mnemic_postgres::trials!(
+        ["postgres-18"];
+        writers_wait_for_the_switch_and_lose_and_repeat_nothing,
+        who_still_believes_in_a_move_that_was_taken_back_is_answered_by_the_memory,
+    )
 }

@@ -6,12 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mnemic_core::{Error, ErrorKind, Result, Role};
+use mnemic_core::{Address, Error, ErrorKind, Result, Role};
 
 use super::MemoryManager;
 
 /// How many pointers are followed. Every move leaves one, for whoever still uses the first name.
 pub(super) const HOPS: usize = 64;
+/// How often pointers are followed anew that led in a circle, since a role was believed too long.
+const ROUNDS: usize = 5;
 /// How long a write waits for a switch that is under way.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at a switch that is under way.
@@ -88,33 +90,76 @@ impl MemoryManager {
 
     /// The handle of the place that serves this memory: this one, or where pointers lead.
     pub(super) async fn home(&self) -> Result<Self> {
-        let mut here = self.clone();
-        for _ in 0..HOPS {
-            match here.engine.role(&here.namespace).await? {
-                Role::Serving { .. } | Role::Copy { .. } => return Ok(here),
-                // The new place decides when the switch has happened. Until then this one still answers reads.
-                Role::Moving { to } => {
-                    let there = match here.engine.elsewhere(&to) {
-                        Ok(there) => there,
-                        Err(_unreachable) => return Ok(here),
-                    };
-                    if !matches!(there.engine.role(&there.namespace).await, Ok(Role::Serving { .. })) {
-                        return Ok(here);
-                    }
-                    // A copy that was taken away serves as well, as an empty namespace. It has switched only if this place, asked
-                    // after it, still points there.
-                    here.engine.forget_role(&here.namespace);
-                    match here.engine.role(&here.namespace).await? {
-                        Role::Moving { to: still } | Role::Moved { to: still } if still == to => return Ok(there),
-                        _ => {}
-                    }
-                }
-                Role::Moved { to } => here = here.engine.elsewhere(&to)?,
+        for round in 0..ROUNDS {
+            if round > 1 {
+                tokio::time::sleep(GLANCE).await;
+            }
+            if let Some(home) = self.follow_pointers().await? {
+                return Ok(home);
             }
         }
-        Err(Error::new(
-            ErrorKind::Conflict,
-            "the pointers that moves left behind lead in a circle; see `mnemic migrate status`",
-        ))
+        let message = "the pointers that moves left behind lead in a circle; see `mnemic migrate status`";
+        Err(Error::new(ErrorKind::Conflict, message))
     }
+
+    /// One walk along the pointers; `None` if it came back to where it was. A memory that returned leaves its last place pointing back,
+    /// and until the first place is asked anew it is believed to point there.
+    async fn follow_pointers(&self) -> Result<Option<Self>> {
+        let (mut here, mut seen) = (self.clone(), Vec::new());
+        for _ in 0..HOPS {
+            match here.engine.role(&here.namespace).await? {
+                Role::Serving { .. } => return Ok(Some(here)),
+                Role::Copy { .. } if seen.is_empty() => return Ok(Some(here)),
+                // No pointer leads to a copy: the memory has returned since, and the copy is what it left.
+                Role::Copy { .. } => break,
+                Role::Moving { to } => match here.switched(&to).await? {
+                    Switch::Done(there) => return Ok(Some(there)),
+                    // The new place decides when the switch has happened. Until then this one still answers reads.
+                    Switch::Ahead => return Ok(Some(here)),
+                    Switch::Elsewhere => {}
+                },
+                Role::Moved { to } => {
+                    let next = here.engine.elsewhere(&to)?;
+                    seen.push(here);
+                    if seen.iter().any(|place| place.is_at(&next)) {
+                        break;
+                    }
+                    here = next;
+                }
+            }
+        }
+        for place in seen {
+            place.engine.forget_role(&place.namespace);
+        }
+        Ok(None)
+    }
+
+    fn is_at(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.engine, &other.engine) && self.namespace == other.namespace
+    }
+
+    /// Whether the switch that this place is sealed for has happened. Both are asked anew: what was believed of them is older than it.
+    async fn switched(&self, to: &Address) -> Result<Switch> {
+        let Ok(there) = self.engine.elsewhere(to) else { return Ok(Switch::Ahead) };
+        there.engine.forget_role(&there.namespace);
+        if !matches!(there.engine.role(&there.namespace).await, Ok(Role::Serving { .. })) {
+            return Ok(Switch::Ahead);
+        }
+        // A copy that was taken away serves as well, as an empty namespace. It has switched only if this place still points there.
+        self.engine.forget_role(&self.namespace);
+        match self.engine.role(&self.namespace).await? {
+            Role::Moving { to: still } | Role::Moved { to: still } if still == *to => Ok(Switch::Done(there)),
+            _ => Ok(Switch::Elsewhere),
+        }
+    }
+}
+
+/// How a switch stands.
+enum Switch {
+    /// The other place serves.
+    Done(MemoryManager),
+    /// It does not serve yet.
+    Ahead,
+    /// It was taken back.
+    Elsewhere,
 }
