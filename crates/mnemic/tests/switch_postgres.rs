@@ -101,6 +101,17 @@ async fn who_still_believes_in_a_move_that_was_taken_back_is_answered_by_the_mem
     let target = directory(&places.path().join("to"));
     // Another process: an engine of its own, which believes a role for a second.
     let other = world.open_in(Some("case"));
+    let stop = Arc::new(AtomicBool::new(false));
+    // It asks all the time, so that what it believes is of the middle of every switch.
+    let reader = tokio::spawn({
+        let (stop, other) = (Arc::clone(&stop), other.clone());
+        async move {
+            while !stop.load(Ordering::SeqCst) {
+                assert!(other.get(&[id("r0")], None).await.unwrap()[0].is_some());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    });
     for round in 0..3 {
         source.migrate_to(&target, |_| {}).await.unwrap();
         source.cut_over(&target, &CutOver::default()).await.unwrap();
@@ -116,6 +127,8 @@ async fn who_still_believes_in_a_move_that_was_taken_back_is_answered_by_the_mem
             write(&other, "after the copy went").await;
         }
     }
+    stop.store(true, Ordering::SeqCst);
+    reader.await.unwrap();
     assert_eq!(held(&source).await, 5 + 3 * 3 + 1);
     assert_eq!(held(&other).await, 5 + 3 * 3 + 1);
 }
