@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use mnemic::{Filter, MemoryManager, Namespace, Object, PageRequest, Value, ports::EventRange};
 
 use crate::{
+    commands::namespaces::every_namespace,
     context::Context,
     exit::{Failure, Result},
     formats::own::{Counts, Writer},
@@ -48,7 +49,7 @@ pub(crate) struct Args {
 /// Runs `export`.
 pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     let memory = ctx.open_existing()?;
-    let namespaces = if args.all_namespaces { all_namespaces(&memory).await? } else { vec![ctx.namespace().clone()] };
+    let namespaces = if args.all_namespaces { every_namespace(&memory).await? } else { vec![ctx.namespace().clone()] };
     let mut sink = Sink::open(ctx.output, args)?;
     let bar = ctx.progress(Some(count_lines(&memory, &namespaces).await?), "exporting");
     let mut by_namespace = Object::new();
@@ -74,19 +75,6 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
 fn counts_value(counts: Counts) -> Value {
     let counts = [("records", counts.records), ("events", counts.events), ("slots", counts.slots)];
     Value::Object(counts.map(|(name, count)| (name.to_owned(), Value::from(count))).into())
-}
-
-async fn all_namespaces(memory: &MemoryManager) -> Result<Vec<Namespace>> {
-    let mut page = PageRequest::largest();
-    let mut namespaces = Vec::new();
-    loop {
-        let found = memory.namespaces(&page).await?;
-        namespaces.extend(found.items);
-        if found.next.is_none() {
-            return Ok(namespaces);
-        }
-        page = page.after(found.next);
-    }
 }
 
 /// About how many lines there will be, for the progress bar.

@@ -21,7 +21,7 @@ use tokio::{
 use crate::MemoryManager;
 
 use super::{
-    Engine,
+    Engine, HOPS,
     outages::is_away,
     spooled::{can_wait, decode, encode},
 };
@@ -34,8 +34,6 @@ const TURN: Duration = Duration::from_secs(1);
 const LONG_TURN: Duration = Duration::from_secs(10);
 /// Entries of the spool that a retrieval looks through while the ledger is away.
 const SHOWN: usize = 2000;
-/// How many pointers of moves are followed.
-const HOPS: usize = 64;
 /// The part that errors and outages speak of.
 pub(crate) const LEDGER: &str = "ledger";
 /// The same of the spool.

@@ -33,7 +33,7 @@ pub(crate) use fresh::FreshView;
 use outages::Outage;
 pub(crate) use outages::is_away;
 use roles::Roles;
-pub(crate) use roles::{Place as Origin, ROLE_LIFE, of_env_file};
+pub(crate) use roles::{HOPS, Place as Origin, ROLE_LIFE, of_env_file};
 pub(crate) use standing::Standing;
 
 /// How long the ledger may take to tell which models it holds.

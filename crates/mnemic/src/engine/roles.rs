@@ -24,6 +24,9 @@ pub(crate) const ROLE_LIFE: Duration = Duration::from_secs(1);
 /// How long a call waits for a server to tell the role, before it goes on with what was seen last.
 const ROLE_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How many pointers are followed. Every move leaves one, for whoever still uses the first name.
+pub(crate) const HOPS: usize = 64;
+
 const DIRECTORY: &str = "dir:";
 const ENV_FILE: &str = "env:";
 

@@ -9,9 +9,8 @@ use std::{
 use mnemic_core::{Address, Error, ErrorKind, Result, Role};
 
 use super::MemoryManager;
+use crate::engine::HOPS;
 
-/// How many pointers are followed. Every move leaves one, for whoever still uses the first name.
-pub(super) const HOPS: usize = 64;
 /// How often pointers are followed anew that led in a circle, since a role was believed too long.
 const ROUNDS: usize = 5;
 /// How long a write waits for a switch that is under way.

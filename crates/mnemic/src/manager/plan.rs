@@ -13,7 +13,7 @@ use mnemic_core::{
 use mnemic_embedders::{Price, estimated_tokens, list_price};
 use mnemic_migration::past;
 
-use super::{MemoryManager, outlook};
+use super::{MemoryManager, outlook, switch::unfit_target};
 
 /// Changes that are read to learn how long reading takes.
 const MEASURED: usize = 1000;
@@ -267,20 +267,8 @@ fn unfit(source: &PlaceReport, target: &PlaceReport) -> Option<String> {
         Role::Moved { to } => return Some(format!("the source has moved to {to}: move it from there")),
     }
     let held = target.holds.head;
-    match &target.assignment.role {
-        Role::Copy { of } if of == here => {}
-        Role::Moved { to } if to == here => {}
-        Role::Copy { of } => return Some(format!("the target is a copy of {of}: abort that migration first")),
-        Role::Moving { to } => return Some(format!("the target is moving to {to}: finish that first")),
-        Role::Moved { to } => return Some(format!("the target has moved to {to}: choose another namespace")),
-        Role::Serving { .. } if held > ChangeSeq(0) => {
-            return Some(format!(
-                "the target's namespace {} holds a memory of its own ({} changes): choose an empty namespace",
-                there.namespace(),
-                held.0
-            ));
-        }
-        Role::Serving { .. } => {}
+    if let Some(why) = unfit_target(here, there.namespace(), &target.assignment.role, held) {
+        return Some(why);
     }
     (held > source.holds.head).then(|| {
         let (namespace, more) = (there.namespace(), source.holds.head.0);

@@ -11,7 +11,8 @@ use mnemic_core::{
 use mnemic_embedders::{Price, estimated_tokens, list_price};
 use mnemic_migration::{Comparison, Expected, Followed, compare_expecting, missing};
 
-use super::{MemoryManager, QualityGate, QualityReport, home::HOPS, migrate::Carried};
+use super::{MemoryManager, QualityGate, QualityReport, migrate::Carried};
+use crate::engine::HOPS;
 
 /// Texts that are embedded to learn how long all of them take.
 const MEASURED: usize = 64;

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use mnemic_core::{
-    Address, Assignment, ChangeSeq, Digest, Error, ErrorKind, Mirror, Order, PageRequest, Result, Role, Sequence,
-    Timestamp, ports::EventRange,
+    Address, Assignment, ChangeSeq, Digest, Error, ErrorKind, Mirror, Namespace, Order, PageRequest, Result, Role,
+    Sequence, Timestamp, ports::EventRange,
 };
 
 use super::MemoryManager;
@@ -129,23 +129,13 @@ impl MemoryManager {
     /// Makes the target's namespace a copy of this one, which takes nothing but this one's commits. Done already, it changes nothing.
     pub(super) async fn claim(&self, target: &Self) -> Result<()> {
         let (here, found) = (self.address()?, target.assignment().await?);
-        let refuse = |message: String| Err(Error::new(ErrorKind::Conflict, message).with_field("target"));
-        match &found.role {
+        let held = match &found.role {
             Role::Copy { of } if *of == here => return Ok(()),
-            Role::Copy { of } => return refuse(format!("the target is a copy of {of}: abort that migration first")),
-            Role::Moving { to } => return refuse(format!("the target is moving to {to}: finish that first")),
-            // It served once, and holds an earlier part of this memory or nothing at all: positions are common.
-            Role::Moved { to } if *to == here => {}
-            Role::Moved { to } => return refuse(format!("the target has moved to {to}: choose another namespace")),
-            Role::Serving { .. } => {
-                let head = target.engine.ledger.head(&target.namespace).await?;
-                if head > ChangeSeq(0) {
-                    return refuse(format!(
-                        "the target's namespace {} holds a memory of its own ({} changes): choose an empty namespace",
-                        target.namespace, head.0
-                    ));
-                }
-            }
+            Role::Serving { .. } => target.engine.ledger.head(&target.namespace).await?,
+            _ => ChangeSeq(0),
+        };
+        if let Some(why) = unfit_target(&here, &target.namespace, &found.role, held) {
+            return Err(Error::new(ErrorKind::Conflict, why).with_field("target"));
         }
         target.assign(&found, Role::Copy { of: here }).await.map(drop)
     }
@@ -376,6 +366,23 @@ impl MemoryManager {
         let cleared = self.engine.ledger.clear(&self.namespace, left.epoch).await?;
         self.engine.note_role(&self.namespace, cleared);
         self.engine.drop_indexes(&self.namespace).await
+    }
+}
+
+/// Why a namespace with a role, and a head where it serves, cannot become a copy of the memory at `here`.
+pub(super) fn unfit_target(here: &Address, namespace: &Namespace, role: &Role, held: ChangeSeq) -> Option<String> {
+    match role {
+        Role::Copy { of } if of == here => None,
+        // It served once, and holds an earlier part of this memory or nothing at all: positions are common.
+        Role::Moved { to } if to == here => None,
+        Role::Copy { of } => Some(format!("the target is a copy of {of}: abort that migration first")),
+        Role::Moving { to } => Some(format!("the target is moving to {to}: finish that first")),
+        Role::Moved { to } => Some(format!("the target has moved to {to}: choose another namespace")),
+        Role::Serving { .. } if held > ChangeSeq(0) => Some(format!(
+            "the target's namespace {namespace} holds a memory of its own ({} changes): choose an empty namespace",
+            held.0
+        )),
+        Role::Serving { .. } => None,
     }
 }
 

@@ -4,11 +4,11 @@
 use mnemic::{Error, ErrorKind, MemoryManager, Role, Value};
 
 use super::{
-    every_namespace,
     rules::Rules,
     switch::{Done, agreed, answer, switched_object, unmoved},
 };
 use crate::{
+    commands::namespaces::every_namespace,
     context::Context,
     exit::{Exit, Failure, Result},
     output::Answer,

@@ -4,8 +4,9 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use mnemic::{MergeReport, MergeRule, Merged, Namespace, Object, Value};
 
-use super::{Target, every_namespace, open, rules::Rules};
+use super::{Target, open, rules::Rules};
 use crate::{
+    commands::namespaces::every_namespace,
     context::Context,
     exit::{Failure, Result},
     output::{Answer, escaped},

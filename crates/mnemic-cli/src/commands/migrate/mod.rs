@@ -14,9 +14,10 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-use mnemic::{Builder, MemoryManager, Namespace, PageRequest};
+use mnemic::{Builder, MemoryManager};
 
 use crate::{
+    commands::namespaces::every_namespace,
     context::Context,
     exit::{Failure, Result},
     output::Answer,
@@ -126,19 +127,6 @@ async fn existing_pairs(ctx: &Context, target: &Target) -> Result<Vec<Pair>> {
         return Err(Failure::not_found(message).hint("mnemic migrate run makes the copy"));
     }
     pairs(ctx, target, &open(ctx, target)?).await
-}
-
-async fn every_namespace(memory: &MemoryManager) -> Result<Vec<Namespace>> {
-    let mut page = PageRequest::largest();
-    let mut namespaces = Vec::new();
-    loop {
-        let found = memory.namespaces(&page).await?;
-        namespaces.extend(found.items);
-        if found.next.is_none() {
-            return Ok(namespaces);
-        }
-        page = page.after(found.next);
-    }
 }
 
 /// The target. Nothing of the source's environment reaches it: a variable that was meant for one must not lead to the other.
