@@ -15,8 +15,6 @@ use crate::postgres::{Space, Statement, column, condition, count, id};
 const SLACK: usize = 16;
 /// How many of the graph's are looked at for each that is wanted, at least.
 const SPREAD: usize = 8;
-/// What is asked of each record.
-const SELECT: &str = "SELECT d.id, d.version, d.embedding::real[] ";
 
 /// One question.
 struct Search<'a> {
@@ -27,6 +25,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// What is asked of each record. As an array, an embedding would be twice as long, and written and read number by number.
+    fn select(&self) -> String {
+        format!("SELECT d.id, d.version, {}.vector_send(d.embedding) ", self.schema)
+    }
+
     /// Keeps the closest of `d`, ties by id.
     fn cut(&self, statement: &mut Statement) {
         let place = statement.bind(unit(self.vector), Type::FLOAT4_ARRAY);
@@ -112,7 +115,7 @@ impl PgvectorIndex {
 
     /// Compares every record that passes.
     fn ask_all(&self, search: &Search<'_>) -> Statement {
-        let mut statement = self.among(SELECT, search.filter);
+        let mut statement = self.among(&search.select(), search.filter);
         search.cut(&mut statement);
         statement
     }
@@ -132,7 +135,7 @@ impl PgvectorIndex {
         )
         .with(wanted.min(1000).to_string(), Type::TEXT)
         .with(self.config.max_scan_tuples.to_string(), Type::TEXT);
-        let mut ask = self.among(&format!("{SELECT} FROM (SELECT d.id, d.version, d.embedding "), filter);
+        let mut ask = self.among(&format!("{} FROM (SELECT d.id, d.version, d.embedding ", search.select()), filter);
         let place = ask.bind(unit(vector), Type::FLOAT4_ARRAY);
         ask.push(&format!(
             " AND d.dimension = {dimension}
@@ -163,7 +166,7 @@ fn hits(answer: Option<&Answer>, search: &Search<'_>) -> Result<Vec<IndexHit>> {
     let rows = answer.into_iter().flat_map(|answer| &answer.rows);
     let mut hits = rows
         .map(|row| {
-            let held = Embedding::new(search.vector.model(), column::<Vec<f32>>(row, 2)?)
+            let held = Embedding::new(search.vector.model(), components(column(row, 2)?)?)
                 .map_err(|e| corrupted("an embedding is none").with_source(e))?;
             let score = search.vector.cosine(&held)?;
             Ok(IndexHit { id: id(column(row, 0)?)?, version: Version(count(row, 1)?), score })
@@ -172,4 +175,31 @@ fn hits(answer: Option<&Answer>, search: &Search<'_>) -> Result<Vec<IndexHit>> {
     hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
     hits.truncate(search.limit);
     Ok(hits)
+}
+
+/// Reads an embedding in pgvector's binary form: how many components as two bytes, two bytes of nothing, the components, all of it with
+/// the highest byte first.
+fn components(sent: &[u8]) -> Result<Vec<f32>> {
+    let told =
+        sent.split_first_chunk().map(|(head, rest)| (u16::from_be_bytes(*head), rest.get(2..).unwrap_or_default()));
+    match told.map(|(count, rest)| (usize::from(count), rest.as_chunks())) {
+        Some((count, (chunks, []))) if chunks.len() == count => {
+            Ok(chunks.iter().copied().map(f32::from_be_bytes).collect())
+        }
+        _ => Err(corrupted("an embedding is not in the form of pgvector")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_embedding_is_read_as_it_is_sent_or_refused() {
+        let sent = [&[0, 2, 0, 0][..], &1.5f32.to_be_bytes(), &(-0.25f32).to_be_bytes()].concat();
+        assert_eq!(components(&sent).unwrap(), [1.5, -0.25]);
+        for bad in [&sent[..11], &sent[..8], &sent[..3], &[], &[sent.clone(), vec![0; 4]].concat()] {
+            assert!(components(bad).is_err(), "{bad:?}");
+        }
+    }
 }
