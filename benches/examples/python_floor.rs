@@ -21,8 +21,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Records of one write.
 const BATCH: usize = 1_000;
-/// As many as the Python package has.
-const WORKERS: usize = 4;
+/// As many as the Python package has on a small machine.
+const WORKERS: usize = 2;
 
 /// What is asked of memories and what they hold.
 struct Floor {

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         return production::migrated::answer(&directory);
     }
     let measured =
-        Plan::from_arguments(std::env::args().skip(1)).and_then(|plan| measure_all(&plan).map_err(|e| e.to_string()));
+        Plan::from_arguments(std::env::args().skip(1)).and_then(|plan| measure_all(plan).map_err(|e| e.to_string()));
     let (text, code) = match measured {
         Ok(report) => (report.to_string(), ExitCode::SUCCESS),
         Err(message) => (format!("mnemic-bench: {message}\n"), ExitCode::FAILURE),
@@ -78,25 +78,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure_all(plan: &Plan) -> Result<Report> {
+fn measure_all(plan: Plan) -> Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| mnemic::Error::bug(format!("no runtime: {error}")))?;
-    let mut report = Report::default();
-    runtime.block_on(async {
+    // A task of the runtime, as programs call: what waits outside of it is woken across threads each time.
+    let measured = runtime.spawn(async move {
+        let mut report = Report::default();
         if plan.includes("insert") {
-            insert::measure(plan, &mut report).await?;
+            insert::measure(&plan, &mut report).await?;
         }
         for size in plan.sizes.iter().filter(|_| plan.includes("search")) {
-            search::measure(plan, *size, &mut report).await?;
+            search::measure(&plan, *size, &mut report).await?;
         }
         if plan.includes("open") {
-            open::measure(plan, &mut report).await?;
+            open::measure(&plan, &mut report).await?;
         }
-        production::measure(plan, &mut report).await?;
-        mnemic::Result::Ok(())
-    })?;
-    Ok(report)
+        production::measure(&plan, &mut report).await?;
+        Ok(report)
+    });
+    runtime.block_on(measured).map_err(|error| mnemic::Error::bug(format!("a measurement broke off: {error}")))?
 }

@@ -17,6 +17,12 @@ pub(crate) struct Took {
 }
 
 impl Took {
+    /// Adds another run.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+    }
+
     /// The time of one of `count` alike.
     pub(crate) fn each(self, count: usize) -> Self {
         let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
