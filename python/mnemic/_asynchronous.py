@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import from_json
-
 from mnemic import _verbs as verbs
 from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
@@ -37,7 +35,7 @@ class Asynchronous:
     _memory: Memory
 
     async def _arun(self, ask: Ask[T]) -> T:
-        return ask.read(from_json(await self._memory.acall(ask.verb, ask.request, ask.vectors)))
+        return ask.answer(await self._memory.acall(ask.verb, ask.request, ask.vectors))
 
     async def alog_audit(self, event: EventLike) -> AuditEvent:
         """Appends an event to the audit log. The same event again changes nothing; another one with its id is a ``ConflictError``."""

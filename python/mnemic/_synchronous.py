@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import from_json
-
 from mnemic import _verbs as verbs
 from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
@@ -40,7 +38,7 @@ class Synchronous:
     _memory: Memory
 
     def _run(self, ask: Ask[T]) -> T:
-        return ask.read(from_json(self._memory.call(ask.verb, ask.request, ask.vectors)))
+        return ask.answer(self._memory.call(ask.verb, ask.request, ask.vectors))
 
     def log_audit(self, event: EventLike) -> AuditEvent:
         """Appends an event to the audit log. The same event again changes nothing; another one with its id is a ``ConflictError``."""

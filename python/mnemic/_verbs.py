@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from mnemic._json import dumps as _json
 from mnemic._json import listed, plain, refuse
@@ -23,18 +24,18 @@ from mnemic.models import (
     ConsolidateStats,
     ContextBlock,
     ForgetReceipt,
+    Found,
     Health,
     HealthDetail,
-    LegReport,
     MemoryRecord,
     Mode,
+    RecordPage,
     Retrieval,
     RetrievalQuery,
     RetrievedRecord,
     Revision,
     Slots,
     Written,
-    likeness,
 )
 
 T = TypeVar("T")
@@ -64,6 +65,11 @@ class Ask(Generic[T]):
     request: bytes
     read: Callable[[Any], T]
     vectors: tuple[bytes | None, ...] = ()
+    parse: Callable[[bytes], Any] = from_json
+
+    def answer(self, answer: bytes) -> T:
+        """What the bytes of an answer say."""
+        return self.read(self.parse(answer))
 
 
 def _none(_: Any) -> None:
@@ -129,10 +135,9 @@ def _packed(field: str, embedding: Iterable[float]) -> bytes:
 
 
 def _draft(position: int, record: MemoryRecord) -> MemoryRecord:
-    """The record with its metadata in JSON's own types, as it will be read back."""
-    if not record.metadata:
-        return record
-    return record.model_copy(update={"metadata": plain(f"records[{position}].metadata", record.metadata)})
+    """A copy of the record with its metadata in JSON's own types, as it will be read back."""
+    metadata = plain(f"records[{position}].metadata", record.metadata) if record.metadata else {}
+    return record.model_copy(update={"metadata": metadata} if metadata else None)
 
 
 def _written(drafts: list[MemoryRecord], answer: dict[str, Any]) -> Written:
@@ -153,7 +158,7 @@ def _written(drafts: list[MemoryRecord], answer: dict[str, Any]) -> Written:
 
 
 def _filled(draft: MemoryRecord, report: dict[str, Any]) -> MemoryRecord:
-    """The record as it is stored: what was given, and what the memory filled in."""
+    """The draft, which nobody else has, with what the memory filled in."""
     parse = datetime.fromisoformat
     update = {
         "id": report["id"],
@@ -164,12 +169,15 @@ def _filled(draft: MemoryRecord, report: dict[str, Any]) -> MemoryRecord:
         "embedding": None,
         "expect_version": None,
     }
-    return draft.model_copy(update=update)
+    # As `model_copy` does it; another copy of each record would take longer than all the rest of this.
+    vars(draft).update(update)
+    draft.model_fields_set.update(update)
+    return draft
 
 
 def get(ids: Iterable[str], as_of: datetime | str | None = None) -> Ask[list[MemoryRecord | None]]:
     request = _json({"ids": listed("ids", ids), "as_of": _time("as_of", as_of)})
-    return Ask("get", request, lambda answer: _records_or_none().validate_python(answer["records"]))
+    return Ask("get", request, list, (), _records_or_none().validate_json)
 
 
 def history(id: str) -> Ask[list[Revision]]:
@@ -203,11 +211,7 @@ def list_records(
             "order": order,
         }
     )
-    return Ask(
-        "list",
-        request,
-        lambda answer: Page(_list_of(MemoryRecord).validate_python(answer["records"]), answer.get("next")),
-    )
+    return Ask("list", request, lambda page: Page(page.records, page.next), (), RecordPage.model_validate_json)
 
 
 def retrieve(
@@ -241,30 +245,12 @@ def retrieve(
             "all": include_hidden or None,
         }
     )
-    return Ask("retrieve", request, _retrieval, () if embedding is None else (_packed("embedding", embedding),))
+    vectors = () if embedding is None else (_packed("embedding", embedding),)
+    return Ask("retrieve", request, _retrieval, vectors, Found.model_validate_json)
 
 
-def _retrieval(answer: dict[str, Any]) -> Retrieval:
-    records = _list_of(RetrievedRecord).validate_python([_hit(hit) for hit in answer["hits"]])
-    return Retrieval(
-        records,
-        legs=_list_of(LegReport).validate_python(answer["legs"]),
-        degraded=answer["degraded"],
-        stale=answer["stale"],
-        took_us=answer["took_us"],
-    )
-
-
-def _hit(hit: dict[str, Any]) -> dict[str, Any]:
-    """A hit as the fields of a found record, so that one reading makes all of them."""
-    record: dict[str, Any] = hit["record"]
-    record["explanation"] = explanation = hit["explanation"]
-    record["score"] = hit.get("score", 0.0)
-    record["similarity"] = next((leg.get("raw") for leg in explanation["legs"] if leg["leg"] == "dense"), None)
-    record["stored_confidence"] = stored = record.get("confidence")
-    if stored is None:
-        record["confidence"] = likeness(record["score"], record["similarity"])
-    return record
+def _retrieval(found: Found) -> Retrieval:
+    return Retrieval(found.records, legs=found.legs, degraded=found.degraded, stale=found.stale, took_us=found.took_us)
 
 
 # Events.

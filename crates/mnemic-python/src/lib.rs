@@ -8,6 +8,7 @@ mod inbox;
 mod memory;
 mod opening;
 mod process;
+mod records;
 mod vectors;
 mod verbs;
 

@@ -4,6 +4,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use tokio::runtime::{Builder, Runtime};
 
-/// Threads that verbs run on; heavy work goes to threads of its own.
+/// Most threads that verbs run on; heavy work goes to threads of its own.
 const WORKERS: usize = 4;
 /// How long what is under way may take at the end of the process.
 const GRACE: Duration = Duration::from_secs(5);
@@ -41,7 +42,9 @@ pub(crate) fn runtime() -> Result<Arc<Runtime>> {
         Some(parents) => std::mem::forget(parents),
         None => {}
     }
-    let made = Builder::new_multi_thread().worker_threads(WORKERS).thread_name("mnemic").enable_all().build();
+    // More threads than processors make calls one after the other run on cold ones.
+    let workers = available_parallelism().map_or(WORKERS, |processors| processors.get().clamp(2, WORKERS));
+    let made = Builder::new_multi_thread().worker_threads(workers).thread_name("mnemic").enable_all().build();
     let made = made.map_err(|error| {
         Error::new(ErrorKind::Unavailable, "threads cannot be started in this process").with_source(error)
     })?;

@@ -10,6 +10,7 @@ use mnemic::{
 
 use crate::{
     gate::Answer,
+    records,
     vectors::{self, Vectors},
 };
 
@@ -71,8 +72,9 @@ verbs! {
 /// Runs a verb.
 pub(crate) async fn run(memory: MemoryManager, verb: Verb, request: Object, vectors: Vectors) -> Result<Answer> {
     let answer = match verb {
+        Verb::Retrieve => return retrieve(&memory, &request, &vectors).await,
+        Verb::Get | Verb::List => return read_records(&memory, verb, &request).await,
         Verb::Write => write_records(&memory, &request, &vectors).await,
-        Verb::Retrieve => retrieve(&memory, &request, &vectors).await,
         Verb::WriteEvent | Verb::LogAudit | Verb::SetSlots | Verb::Forget => write(&memory, verb, &request).await,
         Verb::Consolidate | Verb::UndoConsolidation | Verb::Backup | Verb::Close | Verb::Drain | Verb::Reindex => {
             maintain(&memory, verb, &request).await
@@ -241,10 +243,18 @@ async fn maintain(memory: &MemoryManager, verb: Verb, request: &Object) -> Resul
     }
 }
 
-async fn retrieve(memory: &MemoryManager, request: &Object, embedding: &Vectors) -> Result<Object> {
+async fn retrieve(memory: &MemoryManager, request: &Object, embedding: &Vectors) -> Result<Answer> {
     let mut query = wire::query_from_object(request)?;
     vectors::ask(embedding, &mut query)?;
-    Ok(wire::retrieval_object(&memory.retrieve(&query).await?))
+    records::found(&memory.retrieve(&query).await?)
+}
+
+async fn read_records(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Answer> {
+    if verb == Verb::Get {
+        return records::list(&memory.get(&ids(request)?, instant(request, "as_of")?).await?);
+    }
+    let (filter, as_of, page) = wire::page_from_object(request)?;
+    records::page(&memory.list(&filter, as_of, &page).await?)
 }
 
 async fn read(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Object> {
@@ -252,17 +262,6 @@ async fn read(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Ob
         Verb::Context => {
             let (thread, request) = wire::context_request_from_object(request)?;
             Ok(wire::context_object(&memory.context(&thread, &request).await?))
-        }
-        Verb::Get => {
-            let records = memory.get(&ids(request)?, instant(request, "as_of")?).await?;
-            let records = records
-                .iter()
-                .map(|found| found.as_ref().map_or(Value::Null, |record| Value::Object(wire::record_object(record))));
-            Ok(done([("records", Value::Array(records.collect()))]))
-        }
-        Verb::List => {
-            let (filter, as_of, page) = wire::page_from_object(request)?;
-            Ok(wire::record_page_object(memory.list(&filter, as_of, &page).await?))
         }
         Verb::History => {
             let revisions = memory.history(&RecordId::new(needed(request, "id")?)?).await?;
