@@ -110,11 +110,6 @@ class Explanation(_Model):
     repeats: str | None = None
 
 
-def likeness(score: float, similarity: float | None) -> float:
-    """What stands for a confidence where none is stored: the similarity (without one, the score), between 0 and 1."""
-    return min(max(score if similarity is None else similarity, 0.0), 1.0)
-
-
 class RetrievedRecord(MemoryRecord):
     """A record that a retrieval found.
 
@@ -129,8 +124,8 @@ class RetrievedRecord(MemoryRecord):
     explanation: Explanation = Field(default_factory=Explanation)
 
     def likeness(self) -> float:
-        """What ``confidence`` shows where none is stored."""
-        return likeness(self.score, self.similarity)
+        """What ``confidence`` shows where none is stored: the similarity (without one, the score), between 0 and 1."""
+        return min(max(self.score if self.similarity is None else self.similarity, 0.0), 1.0)
 
 
 class LegReport(_Model):

@@ -121,6 +121,33 @@ async def test_records_are_written_read_and_listed(ask: Any) -> None:
     assert (await ask.get(["a"], as_of=before))[0].text == "Form I-485 was filed in March"
 
 
+async def test_a_record_is_the_same_however_it_is_read(ask: Any) -> None:
+    whole = MemoryRecord(
+        id="a",
+        user_id="anna",
+        thread_id="t",
+        type="persona",
+        text="Form I-485 was filed",
+        path=["cases", "filed"],
+        tags=["b", "legal"],
+        metadata={"n": 2**64 - 1, "least": -(2**63), "x": 0.1, "deep": [{"none": None, "yes": True}, "й"]},
+        source="clerk",
+        salience=0.25,
+        confidence=0.75,
+        valid_from="2024-01-31T09:30:00.123456Z",
+        valid_to="2124-01-31T09:30:00Z",
+        expires_at="2124-02-01T00:00:00Z",
+        provenance={"events": ["e"], "records": ["r"]},
+    )
+    [written] = await ask.write([whole])
+    [read] = await ask.get(["a"])
+    [listed] = (await ask.list()).items
+    [revision] = await ask.history("a")
+    [found] = await ask.retrieve("form")
+    assert written == read == listed == revision.record
+    assert {name: getattr(found, name) for name in MemoryRecord.model_fields} == dict(read)
+
+
 async def test_a_repeated_call_with_its_key_changes_nothing(ask: Any) -> None:
     first = await ask.write([record()], idempotency_key="k")
     again = await ask.write([record()], idempotency_key="k")

@@ -72,8 +72,7 @@ async fn of_dimension(
         bytes = parts.iter().map(|(_, bytes)| bytes.len()).sum();
         let mut copied = Took::default();
         for (table, bytes) in parts {
-            let part = copy_in(&admin, table, bytes).await?;
-            (copied.wall, copied.cpu) = (copied.wall + part.wall, copied.cpu + part.cpu);
+            copied.add(copy_in(&admin, table, bytes).await?);
         }
         // The first round warms up caches, connections and the processor's clock.
         if round > 0 {

@@ -1,11 +1,9 @@
 //! Answers that hold records, in the form of Python's models and written straight from what was read: programs ask for nothing more
 //! often. Not here: the form of other answers (`mnemic::wire`), the models (`python/mnemic/models.py`).
 
-use std::time::Duration;
-
 use mnemic::{
-    Error, EventId, Explanation, Hit, Leg, LegOutcome, LegReport, LegScore, MemoryRecord, Object, Page, PriorFactor,
-    Provenance, Ratio, RecordId, Result, Retrieval, ThreadId, Timestamp, UserId, Value,
+    Error, EventId, Explanation, Hit, Leg, LegReport, LegScore, MemoryRecord, Object, Page, PriorFactor, Provenance,
+    Ratio, RecordId, Result, Retrieval, ThreadId, Timestamp, UserId, Value, wire,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -57,10 +55,6 @@ fn finite<N: Copy + Into<f64>>(number: N) -> Option<N> {
     number.into().is_finite().then_some(number)
 }
 
-fn micros(took: Duration) -> u64 {
-    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-}
-
 impl Serialize for Form<&Retrieval> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Retrieval { hits, legs, degraded, stale, took } = self.0;
@@ -69,7 +63,7 @@ impl Serialize for Form<&Retrieval> {
         map.serialize_entry("legs", &Each(legs))?;
         map.serialize_entry("degraded", degraded)?;
         map.serialize_entry("stale", stale)?;
-        map.serialize_entry("took_us", &micros(*took))?;
+        map.serialize_entry("took_us", &took.as_micros())?;
         map.end()
     }
 }
@@ -188,20 +182,7 @@ impl Serialize for Form<&PriorFactor> {
 
 impl Serialize for Form<&LegReport> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let LegReport { leg, index, outcome, took } = self.0;
-        let (outcome, found, reason) = match outcome {
-            LegOutcome::Ran { found } => ("ran", Some(found), None),
-            LegOutcome::Skipped(why) => ("skipped", None, Some(why)),
-            LegOutcome::Failed(why) => ("failed", None, Some(why)),
-        };
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("leg", leg.as_str())?;
-        map.serialize_entry("index", index)?;
-        map.serialize_entry("outcome", outcome)?;
-        put(&mut map, "found", found)?;
-        put(&mut map, "reason", reason)?;
-        map.serialize_entry("took_us", &micros(*took))?;
-        map.end()
+        Entries(&wire::leg_object(self.0)).serialize(serializer)
     }
 }
 

@@ -15,7 +15,7 @@ const ASSIGN: &str = "UPDATE mnemic.namespaces SET serving = $2, epoch = $3, rol
 /// Where a namespace stands that was never written.
 const BEGIN_ANEW: &str =
     "UPDATE mnemic.namespaces SET head = 0, sequence = 0, tail = decode(repeat('00', 32), 'hex') WHERE namespace = $1";
-/// Everything of a namespace but its row. Records name models, so they go first.
+/// Everything of a namespace but its row.
 const CLEAR: [&str; 10] = [
     "DELETE FROM mnemic.records WHERE namespace = $1",
     "DELETE FROM mnemic.revisions WHERE namespace = $1",

@@ -27,7 +27,7 @@ pub use event::{
 pub use fault::error_object;
 pub use record::{new_record_from_object, record_from_object, record_object, revision_from_object, revision_object};
 pub use reports::{
-    appended_object, audit_object, consolidation_object, context_object, event_page_object, health_object,
+    appended_object, audit_object, consolidation_object, context_object, event_page_object, health_object, leg_object,
     namespace_page_object, receipt_object, record_page_object, retrieval_object, stats_object, thread_page_object,
     undone_object, verify_object, write_report_object, written_event_object,
 };

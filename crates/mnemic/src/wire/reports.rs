@@ -100,7 +100,8 @@ pub fn written_event_object(written: &WrittenEvent) -> Object {
     object
 }
 
-fn leg_object(leg: &LegReport) -> Object {
+/// What became of a way of searching: `leg`, `index`, `took_us`, `outcome` (`ran`, `skipped` or `failed`), and `found` or `reason`.
+pub fn leg_object(leg: &LegReport) -> Object {
     let mut object = Object::new();
     put(&mut object, "leg", leg.leg.as_str());
     put(&mut object, "index", leg.index);
