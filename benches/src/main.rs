@@ -3,6 +3,7 @@
 
 mod corpus;
 mod insert;
+mod meanwhile;
 mod measure;
 mod open;
 mod production;
@@ -16,8 +17,19 @@ use mnemic::Result;
 use report::Report;
 
 /// Everything that can be measured by itself.
-const PARTS: [&str; 10] =
-    ["insert", "search", "open", production::ALL, "batch", "migration", "writers", "client", "overhead", "latency"];
+const PARTS: [&str; 11] = [
+    "insert",
+    "search",
+    "meanwhile",
+    "open",
+    production::ALL,
+    "batch",
+    "migration",
+    "writers",
+    "client",
+    "overhead",
+    "latency",
+];
 
 /// How much to measure.
 #[derive(Clone, Debug)]
@@ -92,6 +104,9 @@ fn measure_all(plan: Plan) -> Result<Report> {
         }
         for size in plan.sizes.iter().filter(|_| plan.includes("search")) {
             search::measure(&plan, *size, &mut report).await?;
+        }
+        if plan.includes("meanwhile") {
+            meanwhile::measure(&plan, &mut report).await?;
         }
         if plan.includes("open") {
             open::measure(&plan, &mut report).await?;

@@ -1,7 +1,12 @@
 //! Processor time of the Pinecone client for an upsert and for a query, against writing and reading the same JSON by `serde_json`.
 //! Not here: how long the service takes; it is stood in for in another process.
 
-use std::{collections::BTreeMap, hint::black_box};
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
 
 use bytes::Bytes;
 use mnemic::{Embedding, Filter, Namespace, Result, ports::Index};
@@ -122,7 +127,8 @@ async fn queries(
     vectors: &[&Embedding],
     report: &mut Report,
 ) -> Result<()> {
-    let client = data_plane(service).await?;
+    let (client, host) = data_plane(service).await?;
+    let mut socket = Socket::open(&host)?;
     let asked: Vec<Query<'_>> = vectors.iter().take(DISTINCT).map(|vector| query(namespace, vector)).collect();
     let mut ready = Vec::with_capacity(asked.len());
     for query in &asked {
@@ -130,17 +136,20 @@ async fn queries(
         let answer = client.send(Call::post("/query", body.clone())).await?;
         ready.push((body, answer.body().clone()));
     }
-    let (mut ours, mut plain, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    let mut took_each: [Vec<Took>; 4] = Default::default();
     for round in 0..=(plan.queries / TOGETHER).max(plan.rounds) {
-        let mut took = [Took::default(); 3];
-        let [by_us, by_serde, by_http] = &mut took;
-        // Each question is asked in all three ways, one after the other: waiting for the service empties the processor's caches, which
+        let mut took = [Took::default(); 4];
+        let [by_us, by_serde, by_http, by_socket] = &mut took;
+        // Each question is asked in all these ways, one after the other: waiting for the service empties the processor's caches, which
         // a loop of nothing but `serde_json` would find warm. Others in the next round.
         for at in (0..DISTINCT).cycle().skip(round * TOGETHER).take(TOGETHER) {
             let (Some(vector), Some(query), Some((body, answer))) = (vectors.get(at), asked.get(at), ready.get(at))
             else {
                 return Err(failed("there are fewer questions than were made"));
             };
+            let watch = Stopwatch::start();
+            black_box(socket.post("/query", body)?);
+            by_socket.add(watch.stop());
             let watch = Stopwatch::start();
             black_box(client.send(Call::post("/query", body.clone())).await?);
             by_http.add(watch.stop());
@@ -156,12 +165,12 @@ async fn queries(
             }
         }
         if round > 0 {
-            ours.push(by_us.each(TOGETHER));
-            plain.push(by_serde.each(TOGETHER));
-            bare.push(by_http.each(TOGETHER));
+            for (all, one) in took_each.iter_mut().zip(took) {
+                all.push(one.each(TOGETHER));
+            }
         }
     }
-    told(&ours, &plain, &bare, report);
+    told(&took_each, report);
     let (body, answer) = ready.first().ok_or_else(|| failed("there is no question"))?;
     report.size("Pinecone query: body", body.len() as f64 / 1e3, "KB");
     report.size("Pinecone query: answer", answer.len() as f64 / 1e3, "KB");
@@ -178,20 +187,66 @@ fn query<'a>(namespace: &'a Namespace, vector: &'a Embedding) -> Query<'a> {
     }
 }
 
-fn told(ours: &[Took], plain: &[Took], bare: &[Took], report: &mut Report) {
-    let [ours, plain, bare] = [ours, plain, bare].map(Summary::of);
+fn told(took: &[Vec<Took>; 4], report: &mut Report) {
+    let [ours, plain, http, socket] = took.each_ref().map(|took| Summary::of(took));
     report.time("serde_json: query and its answer", plain, &[]);
-    report.time("HTTP alone: query and its answer", bare, &[]);
+    report.time("a socket alone: the same bytes", socket, &[]);
+    report.time("HTTP alone: query and its answer", http, &[]);
     report.time("Pinecone query, top 10", ours, &[]);
     let micros = |summary: &Summary| summary.cpu.as_secs_f64() * 1e6;
-    let (name, target) = ("client CPU, Pinecone query, top 10", Target::AtMost(2.0));
-    report.claim(name, target, [micros(&ours), micros(&plain)], "µs", "serde_json of the same body and answer");
-    let (name, both) = ("the same beside the same bytes over HTTP", micros(&plain) + micros(&bare));
-    report.claim(name, target, [micros(&ours), both], "µs", "serde_json, and mnemic-http with ready bytes");
+    let target = Target::AtMost(2.0);
+    for (name, floor, beside) in [
+        ("client CPU, Pinecone query, top 10", micros(&plain), "serde_json of the same body and answer"),
+        ("the same beside a socket", micros(&plain) + micros(&socket), "serde_json, and a socket with ready bytes"),
+        ("the same beside HTTP", micros(&plain) + micros(&http), "serde_json, and mnemic-http with ready bytes"),
+    ] {
+        report.claim(name, target, [micros(&ours), floor], "µs", beside);
+    }
+}
+
+/// A connection without any client: the least that the system takes for sending and receiving so many bytes.
+struct Socket {
+    stream: TcpStream,
+    host: String,
+    answer: Vec<u8>,
+}
+
+impl Socket {
+    fn open(host: &str) -> Result<Self> {
+        let stream = TcpStream::connect(host).map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        Ok(Self { stream, host: host.to_owned(), answer: vec![0; 1 << 16] })
+    }
+
+    /// Sends a body and waits for an answer of a known length, which comes in few pieces.
+    fn post(&mut self, path: &str, body: &[u8]) -> Result<usize> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\napi-key: stand-in\r\nx-pinecone-api-version: 2026-07\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        );
+        let message = [head.as_bytes(), body].concat();
+        self.stream.write_all(&message).map_err(failed)?;
+        let mut read = 0;
+        loop {
+            read += self.stream.read(self.answer.get_mut(read..).unwrap_or_default()).map_err(failed)?;
+            let text = String::from_utf8_lossy(self.answer.get(..read).unwrap_or_default());
+            let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
+            if !head.starts_with("HTTP/1.1 200") {
+                return Err(failed(head));
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let length: usize = length.ok_or_else(|| failed(format!("an answer of no length: {head}")))?;
+            if rest.len() >= length {
+                return Ok(length);
+            }
+        }
+    }
 }
 
 /// A client of the one index that there is.
-async fn data_plane(service: &StandIn) -> Result<Client> {
+async fn data_plane(service: &StandIn) -> Result<(Client, String)> {
     let config = ClientConfig {
         service: "Pinecone",
         address: Address::new("pinecone_url", service.url())?,
@@ -203,5 +258,6 @@ async fn data_plane(service: &StandIn) -> Result<Client> {
     let host = listed.pointer("/indexes/0/host").and_then(Value::as_str);
     let host = host.ok_or_else(|| failed("the stand-in has no index"))?;
     let url = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
-    Ok(client.at(Address::new("host", &url)?))
+    let client = client.at(Address::new("host", &url)?);
+    Ok((client, url.trim_start_matches("http://").trim_end_matches('/').to_owned()))
 }

@@ -7,6 +7,7 @@
 
 mod language;
 mod normal;
+mod reading;
 mod scan;
 mod script;
 mod stop_words;
@@ -16,6 +17,7 @@ mod tests;
 use std::sync::LazyLock;
 
 pub(crate) use language::Language;
+pub(crate) use reading::{Reading, read_all};
 pub(crate) use scan::{Mode, Scan};
 pub(crate) use script::Script;
 use stop_words::is_stop_word;
@@ -55,19 +57,15 @@ fn take_fingerprint() -> u32 {
         "東京タワーへ行きました。 서울에서 만났습니다 สวัสดีครับ",
         "οι άνθρωποι των πόλεων المحامون والمحكمة کتاب‌های դատարանները कानूनी दस्तावेज़ ஆவணங்கள்",
     ];
-    let mut scan = Scan::default();
     let mut hasher = crc32fast::Hasher::new();
     let mut key = String::new();
     for probe in PROBES {
-        scan.read(probe, Mode::Record);
-        let languages = scan.languages();
-        for token in scan.tokens() {
-            let language = languages.for_script(token.script);
+        for word in Reading::of(probe).words() {
             key.clear();
-            key.push(language.mark());
-            language.stem_into(scan.word(*token), &mut key);
+            key.push(word.language.mark());
+            word.language.stem_into(word.text, &mut key);
             hasher.update(key.as_bytes());
-            hasher.update(&[u8::from(token.extra), 0]);
+            hasher.update(&[u8::from(word.extra), 0]);
         }
     }
     hasher.finalize()

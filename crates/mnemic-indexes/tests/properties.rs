@@ -324,3 +324,16 @@ fn the_same_record_again_changes_nothing() {
         assert_same(&built(&twice).await, &built(&[embedded(1, stored, vector)]).await, &mut random).await;
     });
 }
+
+#[test]
+fn a_record_that_goes_and_returns_as_it_was_within_one_feeding_is_found() {
+    block_on(async {
+        for between in [gone(2, "r"), written(2, record("r", "pears"))] {
+            let index = built(&[written(1, record("r", "apples"))]).await;
+            index.apply(&namespace(), &[between, written(3, record("r", "apples"))], ChangeSeq(3)).await.unwrap();
+            let found = index.search_text(&namespace(), "apples", &Filter::all(), 10).await.unwrap();
+            assert_eq!(found.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["r"]);
+            assert!(index.search_text(&namespace(), "pears", &Filter::all(), 10).await.unwrap().is_empty());
+        }
+    });
+}

@@ -35,8 +35,11 @@ use mnemic_core::{
 pub use config::LocalIndexConfig;
 use shards::{Shard, Shards, Weight, offload};
 
-/// Changes that are applied between two breaths, so that searches and other tasks get their turn.
-const STRIDE: usize = 32;
+use crate::analyze::read_all;
+
+/// Changes that are applied under one lock. Their texts are read before it, which takes longer than applying them: so searches, which a
+/// lock that is taken again at once would keep out for good, get their turn between any two.
+const STRIDE: usize = 128;
 
 /// Dense and lexical search in this process.
 #[derive(Debug)]
@@ -128,7 +131,8 @@ impl Index for LocalIndex {
         shard.read(|state| state.check_models(changes))??;
         let mut strides = changes.chunks(STRIDE).peekable();
         while let Some(stride) = strides.next() {
-            shard.write(|state| state.apply(stride))??;
+            let readings = read_all(&shard.read(|state| state.unread(stride))?);
+            shard.write(|state| state.apply(stride, readings))??;
             if strides.peek().is_some() {
                 tokio::task::yield_now().await;
             }

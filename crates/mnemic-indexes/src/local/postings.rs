@@ -15,7 +15,7 @@ use super::{
     top::Top,
 };
 use crate::{
-    analyze::{Language, Mode, QUERY_WORDS, Scan, words_of_query},
+    analyze::{Language, QUERY_WORDS, Reading, Scan, words_of_query},
     bm25::{Bm25, Bm25Config},
 };
 
@@ -40,7 +40,6 @@ pub(crate) struct TextIndex {
     pub(crate) total_length: u64,
     /// Bit n is set if a row was stemmed by language n.
     languages: u64,
-    scan: Scan,
     terms: Vec<TermId>,
 }
 
@@ -51,8 +50,8 @@ thread_local! {
 
 impl TextIndex {
     /// Adds the text of a new row, whose ordinal is higher than every one before.
-    pub(crate) fn add(&mut self, row: Ordinal, text: &str) {
-        let length = self.read(text);
+    pub(crate) fn add(&mut self, row: Ordinal, text: &Reading) {
+        let length = self.take_in(text);
         while self.lengths.len() <= row as usize {
             self.lengths.push(0);
         }
@@ -74,7 +73,7 @@ impl TextIndex {
 
     /// Takes a row's text out of the statistics. Analysis depends on nothing but the text, so it finds the terms that `add` found.
     pub(crate) fn remove(&mut self, row: Ordinal, text: &str) {
-        self.read(text);
+        self.take_in(&Reading::of(text));
         let length = self.lengths.get(row as usize).copied().unwrap_or(0);
         self.total_length = self.total_length.saturating_sub(u64::from(length));
         self.terms.dedup();
@@ -86,16 +85,13 @@ impl TextIndex {
     }
 
     /// Fills `self.terms` with the sorted terms of a text and returns its length.
-    fn read(&mut self, text: &str) -> u32 {
-        self.scan.read(text, Mode::Record);
-        let languages = self.scan.languages();
+    fn take_in(&mut self, text: &Reading) -> u32 {
         self.terms.clear();
         let mut length = 0;
-        for token in self.scan.tokens() {
-            let language = languages.for_script(token.script);
-            self.languages |= 1 << language as u8;
-            self.terms.push(self.lexicon.intern(language, self.scan.word(*token)));
-            length += u32::from(!token.extra);
+        for word in text.words() {
+            self.languages |= 1 << word.language as u8;
+            self.terms.push(self.lexicon.intern(word.language, word.text));
+            length += u32::from(!word.extra);
         }
         self.terms.sort_unstable();
         length

@@ -14,7 +14,7 @@ use super::{
     postings::TextIndex,
     rows::{Ordinal, Row, Rows},
 };
-use crate::Bm25Config;
+use crate::{Bm25Config, analyze::Reading};
 
 /// Dead rows that are not worth a compaction.
 const DEAD_ROWS: usize = 1024;
@@ -68,12 +68,22 @@ impl State {
         Ok(())
     }
 
-    /// Applies those of the changes that are new. Does not move `position`.
-    pub(crate) fn apply(&mut self, changes: &[IndexChange]) -> Result<()> {
+    /// The text of each change that has to be read to apply it, as far as can be told before those ahead of it are applied.
+    pub(crate) fn unread<'c>(&self, changes: &'c [IndexChange]) -> Vec<Option<&'c str>> {
+        let text = |change: &'c IndexChange| {
+            let record = &change.record.as_ref().filter(|_| change.seq > self.position)?.record;
+            let held = self.rows.find(record.id.as_str()).and_then(|ordinal| self.rows.get(ordinal));
+            held.is_none_or(|held| *held != Row::new(record)).then_some(record.text.as_str())
+        };
+        changes.iter().map(text).collect()
+    }
+
+    /// Applies those of the changes that are new. Does not move `position`. A text that was not read before is read now.
+    pub(crate) fn apply(&mut self, changes: &[IndexChange], readings: Vec<Option<Reading>>) -> Result<()> {
         let position = self.position;
-        for change in changes.iter().filter(|change| change.seq > position) {
+        for (change, reading) in changes.iter().zip(readings).filter(|(change, _)| change.seq > position) {
             match &change.record {
-                Some(stored) => self.put(stored)?,
+                Some(stored) => self.put(stored, reading)?,
                 None => {
                     if let Some(ordinal) = self.rows.find(change.id.as_str()) {
                         self.remove(ordinal);
@@ -97,7 +107,7 @@ impl State {
         }
     }
 
-    fn put(&mut self, stored: &StoredRecord) -> Result<()> {
+    fn put(&mut self, stored: &StoredRecord, reading: Option<Reading>) -> Result<()> {
         let row = Row::new(&stored.record);
         let held = self.rows.find(row.id.as_str());
         let ordinal = match held {
@@ -107,7 +117,8 @@ impl State {
                 if let Some(old) = held {
                     self.remove(old);
                 }
-                self.insert(row)
+                let reading = reading.unwrap_or_else(|| Reading::of(&row.text));
+                self.insert(row, &reading)
             }
         };
         match &stored.embedding {
@@ -125,12 +136,12 @@ impl State {
         Ok(())
     }
 
-    fn insert(&mut self, row: Row) -> Ordinal {
+    fn insert(&mut self, row: Row, reading: &Reading) -> Ordinal {
         let ordinal = self.rows.push(row);
         if let Some(row) = self.rows.get(ordinal) {
             self.labels.insert(ordinal, row);
             self.times.insert(ordinal, row);
-            self.text.add(ordinal, &row.text);
+            self.text.add(ordinal, reading);
         }
         ordinal
     }
