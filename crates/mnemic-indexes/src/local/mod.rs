@@ -82,6 +82,14 @@ impl LocalIndex {
         first
     }
 
+    /// How many records it holds.
+    ///
+    /// # Errors
+    /// Those of opening the namespace.
+    pub async fn records(&self, namespace: &Namespace) -> Result<u64> {
+        self.shard(namespace).await?.read(|state| state.rows.len() as u64)
+    }
+
     async fn save(&self, shard: Arc<Shard>) -> Result<()> {
         let _feed = shard.feed.lock().await;
         let saved = Arc::clone(&shard);

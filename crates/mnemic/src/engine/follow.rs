@@ -15,8 +15,10 @@ use super::{Engine, Feed, Follower, Place, Placed};
 
 /// Changes read from the feed at once.
 pub(super) const FEED_PAGE: usize = 1000;
-/// Changes after which the local index is saved, so that the next start does not replay them.
+/// Changes after which the local index is saved, so that the next start does not replay them; in a larger index a part of its records, since
+/// saving writes them all.
 const PERSIST_EVERY: u64 = 2000;
+const PERSIST_PART: u64 = 8;
 /// How long a write waits for a server's index before it is answered without it.
 const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -321,7 +323,9 @@ impl Engine {
     async fn persist_when_due(&self, namespace: &Namespace, feed: &mut Feed, erased: bool) -> Result<()> {
         let Some(embedded) = &self.embedded else { return Ok(()) };
         let position = embedded.index.position(namespace).await?;
-        if erased || position.0 >= feed.persisted_at.0.saturating_add(PERSIST_EVERY) {
+        let unsaved = position.0.saturating_sub(feed.persisted_at.0);
+        let due = PERSIST_EVERY.max(embedded.index.records(namespace).await? / PERSIST_PART);
+        if erased || unsaved >= due {
             self.save(namespace, feed).await?;
         }
         Ok(())
