@@ -59,11 +59,12 @@ pub(crate) fn read_all(texts: &[Option<&str>]) -> Vec<Option<Reading>> {
     thread::scope(|scope| {
         let mut parts = texts.chunks(texts.len().div_ceil(threads));
         let own = parts.next().unwrap_or_default();
-        let others: Vec<_> = parts.map(|part| (part, scope.spawn(|| read_some(part)))).collect();
+        let begin = |part| (part, thread::Builder::new().spawn_scoped(scope, move || read_some(part)).ok());
+        let others: Vec<_> = parts.map(begin).collect();
         let mut all = read_some(own);
         for (part, other) in others {
-            // What a thread could not read is read where it is needed, and fails there.
-            all.extend(other.join().unwrap_or_else(|_| part.iter().map(|_| None).collect()));
+            // Where there is no thread to be had, or one failed, this one does it.
+            all.extend(other.and_then(|other| other.join().ok()).unwrap_or_else(|| read_some(part)));
         }
         all
     })
