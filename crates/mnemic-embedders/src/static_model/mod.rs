@@ -54,12 +54,13 @@ impl StaticEmbedder {
         thread::scope(|scope| {
             let mut parts = texts.chunks(texts.len().div_ceil(threads));
             let own = parts.next().unwrap_or_default();
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| self.embed_some(part))).collect();
+            let begin = |part| (part, thread::Builder::new().spawn_scoped(scope, move || self.embed_some(part)).ok());
+            let others: Vec<_> = parts.map(begin).collect();
             let mut all = self.embed_some(own)?;
-            for other in others {
-                all.extend(
-                    other.join().unwrap_or_else(|_| Err(Error::bug("a thread of the static embedder panicked")))?,
-                );
+            for (part, other) in others {
+                // Where there is no thread to be had, this one does it.
+                let embedded = other.map_or_else(|| Ok(self.embed_some(part)), thread::ScopedJoinHandle::join);
+                all.extend(embedded.unwrap_or_else(|_| Err(Error::bug("a thread of the static embedder panicked")))?);
             }
             Ok(all)
         })

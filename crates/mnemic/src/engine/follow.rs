@@ -324,8 +324,9 @@ impl Engine {
         let Some(embedded) = &self.embedded else { return Ok(()) };
         let position = embedded.index.position(namespace).await?;
         let unsaved = position.0.saturating_sub(feed.persisted_at.0);
-        let due = PERSIST_EVERY.max(embedded.index.records(namespace).await? / PERSIST_PART);
-        if erased || unsaved >= due {
+        // Every retrieval comes here, so the size is asked for only where it can decide.
+        let due = unsaved >= PERSIST_EVERY && unsaved >= embedded.index.records(namespace).await? / PERSIST_PART;
+        if erased || due {
             self.save(namespace, feed).await?;
         }
         Ok(())
