@@ -223,7 +223,9 @@ impl Engine {
         feed: &mut Feed,
         model: Option<&EmbeddingModel>,
     ) -> Result<()> {
-        if feed.prepared {
+        // Asked before anything is read: what changes on the way is prepared for once more.
+        let life = self.state(namespace).life();
+        if feed.prepared == life {
             return Ok(());
         }
         match index.prepare(namespace, model).await {
@@ -240,7 +242,7 @@ impl Engine {
         if self.is_saved(index) {
             feed.persisted_at = index.position(namespace).await?;
         }
-        feed.prepared = true;
+        feed.prepared = life;
         Ok(())
     }
 

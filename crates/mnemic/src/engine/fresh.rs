@@ -16,6 +16,8 @@ const MOST: u64 = 5000;
 
 /// The newest changes, as an index.
 pub(super) struct Fresh {
+    /// The life of the namespace that it was read in.
+    life: u64,
     index: Arc<LocalIndex>,
     /// Every record that changed after `from`, also those that are gone.
     touched: Arc<HashSet<RecordId>>,
@@ -69,7 +71,7 @@ impl Engine {
     pub(super) async fn fresh_view(
         &self,
         namespace: &Namespace,
-        follower: &Follower,
+        (life, follower): (u64, &Follower),
         (visible, head): (ChangeSeq, ChangeSeq),
         model: Option<&EmbeddingModel>,
     ) -> Result<Option<FreshView>> {
@@ -78,10 +80,12 @@ impl Engine {
         }
         let mut held = follower.fresh.lock().await;
         // What it began with shows by now, and what it still holds of that is dead weight.
-        let outgrown =
-            |fresh: &Fresh| visible >= fresh.to || fresh.from > visible || fresh.to.0 - fresh.from.0 > 2 * MOST;
+        let outgrown = |fresh: &Fresh| {
+            let (from, to) = (fresh.from, fresh.to);
+            fresh.life != life || visible >= to || from > visible || to.0 - from.0 > 2 * MOST
+        };
         if held.as_ref().is_none_or(outgrown) {
-            *held = Some(Fresh::new(namespace, visible, model).await?);
+            *held = Some(Fresh::new(namespace, (life, visible), model).await?);
         }
         let Some(fresh) = held.as_mut() else { return Ok(None) };
         while fresh.to < head {
@@ -93,10 +97,14 @@ impl Engine {
 }
 
 impl Fresh {
-    async fn new(namespace: &Namespace, from: ChangeSeq, model: Option<&EmbeddingModel>) -> Result<Self> {
+    async fn new(
+        namespace: &Namespace,
+        (life, from): (u64, ChangeSeq),
+        model: Option<&EmbeddingModel>,
+    ) -> Result<Self> {
         let index = Arc::new(LocalIndex::new(LocalIndexConfig::default())?);
         index.prepare(namespace, model).await?;
-        Ok(Self { index, touched: Arc::default(), from, to: from })
+        Ok(Self { life, index, touched: Arc::default(), from, to: from })
     }
 
     async fn take(

@@ -8,12 +8,16 @@ mod outages;
 mod roles;
 mod spooled;
 mod standing;
+mod under_way;
 pub(crate) mod worker;
 
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +39,7 @@ pub(crate) use outages::is_away;
 use roles::Roles;
 pub(crate) use roles::{HOPS, Place as Origin, ROLE_LIFE, of_env_file};
 pub(crate) use standing::Standing;
+use under_way::{Intent, UnderWay};
 
 /// How long the ledger may take to tell which models it holds.
 const MODEL_PATIENCE: Duration = Duration::from_secs(10);
@@ -108,11 +113,16 @@ pub(crate) struct Engine {
     pub(crate) mirroring: tokio::sync::Mutex<()>,
 }
 
-/// What is remembered about a namespace between calls.
+/// What is remembered about a namespace between calls. It is never replaced, so that there is one lock of each feed: who waited for it
+/// through a change of lives must not feed an index beside whoever has it in hand.
 struct NamespaceState {
+    /// Which life of the namespace this is, from 1. What was seen of its indexes in an earlier one tells nothing.
+    life: AtomicU64,
     setup: Mutex<Setup>,
     /// One for each index, in the engine's order.
     followers: Vec<Follower>,
+    /// What was committed here and is not yet acknowledged.
+    under_way: Arc<UnderWay>,
 }
 
 /// What is known of a namespace's embeddings.
@@ -129,6 +139,9 @@ enum Setup {
 struct Follower {
     /// Held while the index catches up, so that changes reach it in the order of the feed.
     feed: Arc<tokio::sync::Mutex<Feed>>,
+    /// The life in which it was brought up to date by this process, and so is of this ledger and in the right space; 0 if in none, or if it
+    /// was emptied since.
+    known: AtomicU64,
     /// A position up to which it was seen to show everything, and when.
     shown: Mutex<Option<(ChangeSeq, Instant)>>,
     /// What it does not show yet, searchable here.
@@ -137,8 +150,33 @@ struct Follower {
 
 #[derive(Default)]
 struct Feed {
-    prepared: bool,
+    /// The life in which it was prepared; 0 if in none.
+    prepared: u64,
     persisted_at: ChangeSeq,
+}
+
+impl NamespaceState {
+    fn life(&self) -> u64 {
+        self.life.load(Ordering::SeqCst)
+    }
+
+    /// Puts what was learnt into its place, unless the life that it was learnt in is over.
+    fn remember<T>(&self, life: u64, place: &Mutex<T>, learnt: T) {
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.life() == life {
+            *place = learnt;
+        }
+    }
+
+    /// Begins another life of the namespace.
+    fn begin_anew(&self) {
+        // Before anything is cleared, so that nobody puts back what the life before knew.
+        self.life.fetch_add(1, Ordering::SeqCst);
+        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Setup::Unknown;
+        for follower in &self.followers {
+            *follower.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -184,10 +222,17 @@ impl Engine {
             return Arc::clone(state);
         }
         let made = || NamespaceState {
+            life: AtomicU64::new(1),
             setup: Mutex::default(),
             followers: self.indexes.iter().map(|_| Follower::default()).collect(),
+            under_way: Arc::default(),
         };
         Arc::clone(states.entry(namespace.clone()).or_insert_with(|| Arc::new(made())))
+    }
+
+    /// Tells readers that a commit may be made, which they need not wait for.
+    pub(crate) fn intend(&self, namespace: &Namespace) -> Intent {
+        self.state(namespace).under_way.intend()
     }
 
     /// The place in the list of the first index that offers a way of searching.
@@ -206,6 +251,7 @@ impl Engine {
     /// A stored model that the embedder's differs from.
     async fn foreign_model(&self, namespace: &Namespace) -> Result<Option<EmbeddingModel>> {
         let state = self.state(namespace);
+        let life = state.life();
         // Not held while the ledger is asked: one that hangs must not queue every call behind the first.
         let known = state.setup.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Setup::Known(foreign) = known {
@@ -222,7 +268,7 @@ impl Engine {
                 report?.models.into_iter().find(|stored| stored != ours)
             }
         };
-        *state.setup.lock().unwrap_or_else(PoisonError::into_inner) = Setup::Known(foreign.clone());
+        state.remember(life, &state.setup, Setup::Known(foreign.clone()));
         Ok(foreign)
     }
 
@@ -238,7 +284,7 @@ impl Engine {
 
     /// Lets go of what is known of a namespace's indexes and models.
     fn forget_setup(&self, namespace: &Namespace) {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        self.state(namespace).begin_anew();
     }
 
     /// How often an index of the namespace was emptied to be made anew. Who searches while this changes may find nothing where there is
@@ -247,8 +293,12 @@ impl Engine {
         self.emptied.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).copied().unwrap_or(0)
     }
 
-    /// Told before an index is emptied.
+    /// Told before an index is emptied, with its feed in hand. Who begins to search from here on waits for the feed; who has begun before
+    /// sees the number change.
     fn note_emptied(&self, namespace: &Namespace) {
+        for follower in &self.state(namespace).followers {
+            follower.known.store(0, Ordering::SeqCst);
+        }
         *self.emptied.lock().unwrap_or_else(PoisonError::into_inner).entry(namespace.clone()).or_default() += 1;
     }
 

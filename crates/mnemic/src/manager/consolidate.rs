@@ -140,7 +140,9 @@ impl MemoryManager {
     /// Commits writes and deletes and brings the indexes up to date with them.
     pub(super) async fn commit_changes(&self, batch: Batch) -> Result<()> {
         let (writes, deletes) = (batch.writes.clone(), batch.deletes.clone());
+        let intent = self.engine.intend(&self.namespace);
         let receipt = self.engine.commit_now(&self.namespace, batch).await?;
+        let _under_way = intent.committed(receipt.changes);
         let mut known: Vec<(RecordId, Option<StoredRecord>)> = stored(&writes, &receipt.writes);
         known.extend(deletes.into_iter().map(|delete| (delete.id, None)));
         // What is committed is done; an index that is behind catches up from the feed.

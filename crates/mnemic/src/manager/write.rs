@@ -355,17 +355,19 @@ impl MemoryManager {
         let Prepared { writes, mut warnings } = prepared;
         batch.writes.clone_from(&writes);
         let events = batch.events.len();
+        let intent = self.engine.intend(&self.namespace);
         let receipt = match self.engine.commit(&self.namespace, batch).await? {
             Kept::Committed(receipt) => receipt,
             Kept::Spooled => return Ok((spooled_report(writes, warnings), vec![SPOOLED; events])),
         };
+        let committed = receipt.changes.filter(|_| !receipt.replayed);
+        let _under_way = intent.committed(committed);
         // Told before anything else is waited for, so that a caller who gives up leaves nothing undone.
         if writes.iter().any(|write| !write.tasks.is_empty()) {
             self.engine.note_pending(&self.namespace);
         }
         let known: Vec<(RecordId, Option<StoredRecord>)> =
             if receipt.replayed { Vec::new() } else { stored(&writes, &receipt.writes) };
-        let committed = receipt.changes.filter(|_| !receipt.replayed);
         let behind: Vec<String> = match self.engine.sync_with(&self.namespace, &known, committed).await {
             Ok(behind) => behind.into_iter().map(|b| format!("index {} is behind: {}", b.index, b.why)).collect(),
             Err(error) => vec![format!("an index is behind: {error}")],
