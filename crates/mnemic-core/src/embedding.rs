@@ -133,15 +133,26 @@ impl Embedding {
     /// `ModelMismatch` if the spaces differ.
     pub fn cosine(&self, other: &Self) -> Result<f32> {
         self.model.check_same(&other.model)?;
-        let (mut dot, mut a2, mut b2) = (0.0f64, 0.0f64, 0.0f64);
-        for (a, b) in self.components.iter().zip(other.components.iter()) {
-            let (a, b) = (f64::from(*a), f64::from(*b));
-            dot += a * b;
-            a2 += a * a;
-            b2 += b * b;
-        }
-        Ok((dot / (a2.sqrt() * b2.sqrt())).clamp(-1.0, 1.0) as f32)
+        let (a, b) = (&self.components, &other.components);
+        let lengths = inner_product(a, a).sqrt() * inner_product(b, b).sqrt();
+        Ok((inner_product(a, b) / lengths).clamp(-1.0, 1.0) as f32)
     }
+}
+
+/// The inner product of two vectors of one length in double precision. It is summed in a fixed order, so it is the same on every machine.
+pub fn inner_product(a: &[f32], b: &[f32]) -> f64 {
+    // Side by side, since each addition has to wait for the one before.
+    let mut sums = [0.0f64; 8];
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += f64::from(*a) * f64::from(*b);
+        }
+    }
+    for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
+        *sum += f64::from(*a) * f64::from(*b);
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]
@@ -164,6 +175,15 @@ mod tests {
         let x = Embedding::new(&model, vec![3.0, 0.0]).unwrap();
         let y = Embedding::new(&model, vec![1.0, 1.0]).unwrap();
         assert!((x.cosine(&y).unwrap() - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_inner_product_counts_every_component_once() {
+        for length in 0..40 {
+            let a: Vec<f32> = (1..=length).map(|i| i as f32).collect();
+            let b: Vec<f32> = (1..=length).map(|i| 1.0 / i as f32).collect();
+            assert!((inner_product(&a, &b) - f64::from(length)).abs() < 1e-5, "{length}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use batch::{
     AppendOutcome, Appended, Batch, Change, ChangeSeq, Changed, EmbeddingWrite, EraseReceipt, EraseTarget, Erasure,
     Idempotency, OutboxId, OutboxItem, Receipt, RecordDelete, RecordWrite, Revision, RevisionKind, Task, Written,
 };
-pub use embedding::{Embedding, EmbeddingModel, Metric};
+pub use embedding::{Embedding, EmbeddingModel, Metric, inner_product};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::{AuditEvent, ChainedEvent, Digest, Salt, Sequence, ThreadSummary};
 pub use filter::{Comparison, Field, Filter, Operand};

@@ -48,7 +48,11 @@ fn jaccard(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
 }
 
 fn turns_meaning(word: &str) -> bool {
-    word.chars().any(|c| c.is_ascii_digit() || c.is_numeric()) || NEGATIONS.contains(&word)
+    let is_digit = |c: char| match c {
+        'a'..='z' | 'а'..='я' => false,
+        c => c.is_numeric(),
+    };
+    word.chars().any(is_digit) || NEGATIONS.contains(&word)
 }
 
 /// Each text that repeats an earlier one, by position: the first whose similarity is at least `threshold` (above 0) and that repeats
@@ -85,6 +89,11 @@ pub fn repetitions(texts: &[&str], threshold: f64) -> Vec<(usize, usize, f64)> {
     pairs
 }
 
+/// Bytes of text for each word that is expected to be another one …
+const WORD_BYTES: usize = 10;
+/// … and room for how many is made at once.
+const MOST_AT_FIRST: usize = 4096;
+
 /// Word sets as ascending numbers, the rarest word first.
 struct Numbered {
     sets: Vec<Vec<usize>>,
@@ -94,7 +103,8 @@ struct Numbered {
 
 impl Numbered {
     fn of(texts: &[&str]) -> Self {
-        let mut seen: HashMap<String, usize> = HashMap::new();
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let mut seen: HashMap<String, usize> = HashMap::with_capacity(MOST_AT_FIRST.min(bytes / WORD_BYTES));
         // By the order in which words were first seen.
         let mut frequency: Vec<usize> = Vec::new();
         let mut turns: Vec<bool> = Vec::new();

@@ -4,7 +4,7 @@
 //! Functions for Hybrid Retrieval"); `ReciprocalRank` adds `1 / (k + rank)` (Cormack et al., 2009). Weighted is the default:
 //! where one leg is blind to a language it degrades gently, reciprocal ranks do not.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use crate::{Leg, LegScore, RecordId, Version, ports::IndexHit};
 
@@ -41,9 +41,9 @@ impl<'a> LegList<'a> {
 
 /// A record that some leg found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub struct Candidate<'a> {
     /// Which record.
-    pub id: RecordId,
+    pub id: &'a RecordId,
     /// The newest revision that a leg saw.
     pub version: Version,
     /// The fused score, 0 to 1.
@@ -53,18 +53,22 @@ pub struct Candidate {
 }
 
 /// Fuses lists into candidates, best first, ties by id. A leg that found a record several times counts its best.
-pub fn fuse(fusion: Fusion, lists: &[LegList<'_>]) -> Vec<Candidate> {
+pub fn fuse<'a>(fusion: Fusion, lists: &[LegList<'a>]) -> Vec<Candidate<'a>> {
     let total = lists.iter().map(|list| list.weight).sum::<f64>().max(f64::MIN_POSITIVE);
-    let mut found: BTreeMap<&RecordId, Candidate> = BTreeMap::new();
+    let most = lists.iter().map(|list| list.hits.len()).sum();
+    let mut places: HashMap<&RecordId, usize> = HashMap::with_capacity(most);
+    let mut candidates: Vec<Candidate<'_>> = Vec::with_capacity(most);
     for list in lists {
         let normalize = Normalizer::of(fusion, list);
         for (position, hit) in list.finite().enumerate() {
-            let candidate = found.entry(&hit.id).or_insert_with(|| Candidate {
-                id: hit.id.clone(),
-                version: hit.version,
-                fused: 0.0,
-                legs: Vec::new(),
-            });
+            let place = match places.entry(&hit.id) {
+                Entry::Occupied(place) => *place.get(),
+                Entry::Vacant(place) => {
+                    candidates.push(Candidate { id: &hit.id, version: hit.version, fused: 0.0, legs: Vec::new() });
+                    *place.insert(candidates.len() - 1)
+                }
+            };
+            let Some(candidate) = candidates.get_mut(place) else { continue };
             if candidate.legs.iter().any(|score| score.leg == list.leg) {
                 continue;
             }
@@ -75,13 +79,11 @@ pub fn fuse(fusion: Fusion, lists: &[LegList<'_>]) -> Vec<Candidate> {
             candidate.legs.push(LegScore { leg: list.leg, rank, raw: hit.score, contribution });
         }
     }
-    let mut candidates: Vec<Candidate> = found.into_values().collect();
     for candidate in &mut candidates {
         candidate.legs.sort_by_key(|score| score.leg);
         candidate.fused = candidate.legs.iter().map(|score| score.contribution).sum::<f64>().clamp(0.0, 1.0);
     }
-    // The map is ordered by id and the sort is stable, so ties stay in the order of ids.
-    candidates.sort_by(|a, b| b.fused.total_cmp(&a.fused));
+    candidates.sort_unstable_by(|a, b| b.fused.total_cmp(&a.fused).then_with(|| a.id.cmp(b.id)));
     candidates
 }
 
@@ -127,7 +129,7 @@ mod tests {
             .collect()
     }
 
-    fn order(candidates: &[Candidate]) -> Vec<&str> {
+    fn order<'a>(candidates: &[Candidate<'a>]) -> Vec<&'a str> {
         candidates.iter().map(|candidate| candidate.id.as_str()).collect()
     }
 

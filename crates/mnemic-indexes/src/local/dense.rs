@@ -3,7 +3,7 @@
 //! A first pass scores every candidate in single precision. The few that could be among the best, given how far that arithmetic may be
 //! off, are scored again exactly as `Embedding::cosine` defines it, so the answer is that of a comparison with every row.
 
-use mnemic_core::{Embedding, EmbeddingModel, Result};
+use mnemic_core::{Embedding, EmbeddingModel, Result, inner_product};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -194,7 +194,7 @@ impl DenseIndex {
 }
 
 fn length(vector: &[f32]) -> f64 {
-    vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+    inner_product(vector, vector).sqrt()
 }
 
 /// One over the length, in single precision where that is precise.
@@ -206,13 +206,7 @@ fn inverse_length(vector: &[f32]) -> f32 {
 
 /// The same arithmetic, in the same order, as `Embedding::cosine`.
 fn cosine(query: &[f32], vector: &[f32], query_length: f64) -> f32 {
-    let (mut dot, mut square) = (0.0f64, 0.0f64);
-    for (a, b) in query.iter().zip(vector) {
-        let (a, b) = (f64::from(*a), f64::from(*b));
-        dot += a * b;
-        square += b * b;
-    }
-    (dot / (query_length * square.sqrt())).clamp(-1.0, 1.0) as f32
+    (inner_product(query, vector) / (query_length * length(vector))).clamp(-1.0, 1.0) as f32
 }
 
 /// The rows whose first score lies within `margin` of the best `limit`.

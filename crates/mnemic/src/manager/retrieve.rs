@@ -295,9 +295,9 @@ impl MemoryManager {
         Ok(self.engine.embed(Purpose::Query, &[&query.text]).await?.into_iter().next().flatten())
     }
 
-    fn fuse_legs(&self, lists: &[(Leg, Vec<IndexHit>)]) -> Vec<Candidate> {
+    fn fuse_legs<'a>(&self, lists: &'a [(Leg, Vec<IndexHit>)]) -> Vec<Candidate<'a>> {
         let policies = &self.engine.policies;
-        let lists: Vec<LegList<'_>> = lists
+        let lists: Vec<LegList<'a>> = lists
             .iter()
             .filter(|(_, hits)| !hits.is_empty())
             .map(|(leg, hits)| {
