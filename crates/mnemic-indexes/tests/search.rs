@@ -3,12 +3,20 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use mnemic_core::{
     ChangeSeq, Embedding, EmbeddingModel, ErrorKind, Field, Filter, Metric, Namespace, Order, PageRequest, Version,
     ports::Index,
 };
+use mnemic_indexes::LocalIndex;
 use support::{
     DIMENSION, Random, embedded, exact, fed, gone, ids, in_memory, model, namespace, record, words, written,
 };
@@ -352,4 +360,35 @@ async fn searching_while_changes_arrive_sees_whole_records_only() {
     writer.await.unwrap();
     assert_eq!(words(&index, "300").await, ["r"]);
     assert!(words(&index, "299").await.is_empty());
+}
+
+/// How many records were found by each of two words, until it is told to stop.
+async fn seen_until(index: Arc<LocalIndex>, stop: Arc<AtomicBool>) -> BTreeSet<(&'static str, usize)> {
+    let mut seen = BTreeSet::new();
+    for word in ["first", "second"].into_iter().cycle() {
+        let hits = index.search_text(&namespace(), word, &Filter::all(), 1000).await.unwrap();
+        seen.insert((word, hits.len()));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_finds_all_of_a_batch_or_nothing_of_it() {
+    let index = Arc::new(in_memory());
+    let batch = |text: &'static str, seq| (0..900).map(move |n| written(seq, record(&format!("r{n}"), text)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let searching = tokio::spawn(seen_until(Arc::clone(&index), Arc::clone(&stop)));
+    for round in 0..10 {
+        let text = ["the first text of many words", "a second one, which is not the same"][round % 2];
+        let seq = round as u64 + 1;
+        index.apply(&namespace(), &batch(text, seq).collect::<Vec<_>>(), ChangeSeq(seq)).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let seen = searching.await.unwrap();
+    assert!(seen.iter().all(|(_, found)| [0, 900].contains(found)), "{seen:?}");
+    assert!(seen.len() == 4, "both were seen there and gone: {seen:?}");
 }

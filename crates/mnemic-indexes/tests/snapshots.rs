@@ -265,7 +265,16 @@ async fn namespaces_beyond_the_budget_are_saved_and_come_back() {
     for (n, name) in names.iter().enumerate() {
         index.apply(name, &[written(1, record("r", &format!("text {n}")))], ChangeSeq(1)).await.unwrap();
     }
-    assert!(file(directory.path(), "n0").exists() && !file(directory.path(), "n9").exists());
+    // Nothing is saved behind the back of who knows whether something was erased meanwhile, and nothing is let go that is not saved.
+    assert!(names.iter().all(|name| !file(directory.path(), name.as_str()).exists()));
+    let mut saved = Vec::new();
+    while let Some(name) = index.crowding() {
+        index.persist(&name).await.unwrap();
+        saved.push(name);
+        index.position(&Namespace::new(format!("other-{}", saved.len())).unwrap()).await.unwrap();
+    }
+    assert_eq!(saved, names[..saved.len()], "those that were not used for longest go first");
+    assert!(saved.len() >= 7, "{saved:?}");
     for (n, name) in names.iter().enumerate() {
         assert_eq!(index.position(name).await.unwrap(), ChangeSeq(1));
         assert_eq!(index.search_text(name, &n.to_string(), &Filter::all(), 5).await.unwrap().len(), 1);
@@ -284,6 +293,27 @@ async fn without_a_directory_nothing_that_holds_anything_is_let_go() {
     for name in &names {
         assert_eq!(index.position(name).await.unwrap(), ChangeSeq(1));
     }
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_goes_with_the_snapshot() {
+    let (directory, _) = saved().await;
+    let index = open(directory.path());
+    index.position(&namespace()).await.unwrap();
+    let left = file(directory.path(), "case").with_file_name("index.local.4242-0.tmp");
+    fs::copy(file(directory.path(), "case"), &left).unwrap();
+    index.drop_namespace(&namespace()).await.unwrap();
+    assert!(!left.exists());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_discarded_is_written_anew_though_nothing_changed() {
+    let (directory, _) = saved().await;
+    let index = open(directory.path());
+    index.discard(&namespace()).await.unwrap();
+    assert!(!file(directory.path(), "case").exists());
+    index.persist(&namespace()).await.unwrap();
+    assert!(file(directory.path(), "case").exists());
 }
 
 #[cfg(unix)]

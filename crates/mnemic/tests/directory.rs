@@ -329,3 +329,21 @@ async fn vectors_that_a_killed_process_left_are_never_written_over() {
     assert!(!contains(&fs::read(&file).unwrap(), &[0x11; 64]), "an erasure overwrites what nobody names");
     assert!(memory.verify().await.unwrap().faults.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_cannot_be_saved_is_searched_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = MemoryManager::embedded(directory.path().join("m")).unwrap();
+    memory.write(vec![record("first", "the filing fee")], &WriteOptions::default()).await.unwrap();
+    // No file takes the place of a directory that holds something.
+    let taken = directory.path().join("m/namespaces/default/index.local");
+    fs::create_dir_all(taken.join("something")).unwrap();
+    for round in 0..3 {
+        let records = (0..1000).map(|n| record(&format!("r{round}-{n}"), "a hearing")).collect();
+        let written = memory.write(records, &WriteOptions::default()).await.unwrap();
+        assert!(written.warnings.is_empty(), "{:?}", written.warnings);
+    }
+    let answer = memory.retrieve(&Query::new("filing fee")).await.unwrap();
+    assert_eq!((found(&answer)[0], answer.degraded.len()), ("first", 0), "{:?}", answer.degraded);
+    assert!(memory.close().await.is_err(), "who asks for saving is told");
+}

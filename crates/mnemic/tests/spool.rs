@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use common::{found, id, namespace, record, thread};
 use mnemic::ports::{EventRange, Ledger};
 use mnemic::{
-    AppendOutcome, Builder, ErrorKind, MemoryManager, NewEvent, NewRecord, PageRequest, Precondition, Query,
-    RecordOutcome, Selector, SetSlots, Trial, Version, WriteOptions,
+    AppendOutcome, Builder, ErrorKind, Field, Filter, MemoryManager, NewEvent, NewRecord, PageRequest, Precondition,
+    Query, RecordOutcome, Selector, SetSlots, Trial, Version, WriteOptions,
 };
 use mnemic_conformance::faulty::{Fault, Faulty, Strike};
 use mnemic_layers::{Backend, Guarded, Profile, RateConfig};
@@ -201,6 +201,19 @@ async fn forgetting_forgets_what_waits_too() {
     memory.drain().await.unwrap();
     assert!(memory.get(&[id("a")], None).await.unwrap()[0].is_none());
     assert!(memory.history(&id("a")).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn forgetting_by_a_filter_finds_what_waits_too() {
+    let (ledger, _directory, memory) = world();
+    ledger.set(Some(Fault::always()));
+    write(&memory, vec![NewRecord { user_id: Some(common::user("ann")), ..record("a", "to be forgotten") }]).await;
+    ledger.set(None);
+    let secret = Selector::Filter(Filter::equals(Field::UserId, "ann"));
+    let receipt = memory.forget(&secret, Trial::Real).await.unwrap();
+    assert_eq!(receipt.forgotten.records, [id("a")]);
+    memory.drain().await.unwrap();
+    assert!(memory.get(&[id("a")], None).await.unwrap()[0].is_none());
 }
 
 /// Every byte of every file below a directory.

@@ -13,8 +13,8 @@ pub struct LocalIndexConfig {
     pub directory: Option<PathBuf>,
     /// Lexical scoring.
     pub bm25: Bm25Config,
-    /// Namespaces held in memory at once; the least recently used are written to their snapshots first. Without a directory none that
-    /// holds anything is ever let go.
+    /// Namespaces held in memory at once, beyond which the least recently used is let go. Only one that is saved is: see
+    /// `LocalIndex::crowding`. Without a directory none that holds anything ever is.
     pub max_open_namespaces: usize,
 }
 

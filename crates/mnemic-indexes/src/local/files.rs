@@ -106,8 +106,9 @@ impl SnapshotFile {
         sync_folder(&self.folder)
     }
 
-    /// Removes the snapshot. No snapshot is fine.
+    /// Removes the snapshot, and what a process left that was killed while it wrote one. No snapshot is fine.
     pub(crate) fn remove(&self) -> Result<()> {
+        self.sweep();
         match fs::remove_file(&self.file) {
             Ok(()) => sync_folder(&self.folder).map_err(|error| classify(&self.folder, "sync", error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

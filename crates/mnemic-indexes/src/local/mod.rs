@@ -23,6 +23,7 @@ mod shards;
 mod snapshot;
 mod state;
 mod top;
+mod unread;
 
 use std::sync::Arc;
 
@@ -34,11 +35,9 @@ use mnemic_core::{
 
 pub use config::LocalIndexConfig;
 use shards::{Shard, Shards, Weight, offload};
+use unread::Unread;
 
-use crate::analyze::read_all;
-
-/// Changes that are applied under one lock. Their texts are read before it, which takes longer than applying them: so searches, which a
-/// lock that is taken again at once would keep out for good, get their turn between any two.
+/// Changes whose texts are read before other tasks of this thread get their turn.
 const STRIDE: usize = 128;
 
 /// Dense and lexical search in this process.
@@ -80,6 +79,22 @@ impl LocalIndex {
             first = first.and(saved);
         }
         first
+    }
+
+    /// Where more namespaces are in memory than the configuration says, one that is to be persisted, which lets it go when it is not used.
+    pub fn crowding(&self) -> Option<Namespace> {
+        self.shards.crowding(&self.config)
+    }
+
+    /// Removes the namespace's snapshot; what is in memory stays.
+    ///
+    /// # Errors
+    /// `Denied`, `InvalidConfig` or `Unavailable` from the file system.
+    pub async fn discard(&self, namespace: &Namespace) -> Result<()> {
+        let shard = self.shard(namespace).await?;
+        let _feed = shard.feed.lock().await;
+        let discarded = Arc::clone(&shard);
+        offload(Weight::Heavy, move || discarded.discard()).await?
     }
 
     /// How many records it holds.
@@ -137,16 +152,19 @@ impl Index for LocalIndex {
         let shard = self.shard(namespace).await?;
         let _feed = shard.feed.lock().await;
         shard.read(|state| state.check_models(changes))??;
-        let mut strides = changes.chunks(STRIDE).peekable();
-        while let Some(stride) = strides.next() {
-            let readings = read_all(&shard.read(|state| state.unread(stride))?);
-            shard.write(|state| state.apply(stride, readings))??;
-            if strides.peek().is_some() {
-                tokio::task::yield_now().await;
-            }
+        // Reading takes most of the time and happens before the lock, which searches wait for.
+        let mut readings = Vec::with_capacity(changes.len());
+        for stride in changes.chunks(STRIDE) {
+            let unread = shard.read(|state| state.unread(stride))?;
+            readings.extend(Unread::read(unread));
+            tokio::task::yield_now().await;
         }
-        // Only now: whoever is interrupted before feeds the same changes again, which changes nothing that is done already.
-        shard.write(|state| state.advance(through))
+        // At once, so that a search finds all of a commit or nothing, and so that who is interrupted has changed nothing.
+        shard.write(|state| {
+            state.apply(changes, readings)?;
+            state.advance(through);
+            Ok(())
+        })?
     }
 
     async fn search_dense(

@@ -71,9 +71,9 @@ impl TextIndex {
         }
     }
 
-    /// Takes a row's text out of the statistics. Analysis depends on nothing but the text, so it finds the terms that `add` found.
-    pub(crate) fn remove(&mut self, row: Ordinal, text: &str) {
-        self.take_in(&Reading::of(text));
+    /// Takes a row's text out of the statistics. Reading depends on nothing but the text, so it finds the terms that `add` found.
+    pub(crate) fn remove(&mut self, row: Ordinal, text: &Reading) {
+        self.take_in(text);
         let length = self.lengths.get(row as usize).copied().unwrap_or(0);
         self.total_length = self.total_length.saturating_sub(u64::from(length));
         self.terms.dedup();

@@ -13,6 +13,9 @@ use tokio::{runtime::Handle, sync::OnceCell, task};
 
 use super::{LocalIndexConfig, files::SnapshotFile, snapshot, state::State};
 
+/// A revision that no state reaches.
+const NOT_SAVED: u64 = u64::MAX;
+
 /// One namespace: a structure of its own, sharing nothing with any other.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -91,9 +94,16 @@ impl Shard {
         Ok(())
     }
 
+    /// Removes the snapshot. The caller holds `feed`.
+    pub(crate) fn discard(&self) -> Result<()> {
+        self.saved.store(NOT_SAVED, Ordering::Release);
+        self.file.as_ref().map_or(Ok(()), SnapshotFile::remove)
+    }
+
     /// Whether it can be let go without loss right now.
     fn is_spare(&self) -> bool {
-        self.file.is_some() || self.read(State::is_blank).unwrap_or(false)
+        let saved = self.file.is_some().then(|| self.saved.load(Ordering::Acquire));
+        self.read(|state| state.is_blank() || saved == Some(state.revision)).unwrap_or(false)
     }
 }
 
@@ -123,14 +133,20 @@ impl Shards {
             shard.used.store(now, Ordering::Relaxed);
             return Arc::clone(shard);
         }
-        if open.len() >= config.max_open_namespaces {
-            let_one_go(&mut open);
-        }
+        while open.len() >= config.max_open_namespaces && let_one_go(&mut open) {}
         let file = config.directory.as_ref().map(|directory| SnapshotFile::new(directory, namespace));
         let shard = Arc::new(Shard::new(file));
         shard.used.store(now, Ordering::Relaxed);
         open.insert(namespace.clone(), Arc::clone(&shard));
         shard
+    }
+
+    /// Where more namespaces are in memory than there should be, the one that was not used for longest and has to be saved before it can
+    /// be let go.
+    pub(crate) fn crowding(&self, config: &LocalIndexConfig) -> Option<Namespace> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowded = config.directory.is_some() && open.len() > config.max_open_namespaces;
+        crowded.then(|| least_used(&open, |shard| !shard.is_spare())).flatten()
     }
 
     /// Every namespace in memory, by name.
@@ -142,27 +158,17 @@ impl Shards {
     }
 }
 
-/// Saves and removes the least recently used shard that nobody holds.
-///
-/// The map stays locked meanwhile: whoever asks for that namespace next must find either the shard or its finished snapshot. A shard
-/// that cannot be saved stays, since holding more than planned is better than feeding a namespace from its beginning again and again.
-fn let_one_go(open: &mut HashMap<Namespace, Arc<Shard>>) {
-    let mut idle: Vec<(u64, Namespace)> = open
-        .iter()
-        .filter(|(_, shard)| Arc::strong_count(shard) == 1 && shard.is_spare())
-        .map(|(namespace, shard)| (shard.used.load(Ordering::Relaxed), namespace.clone()))
-        .collect();
-    idle.sort_unstable();
-    for (_, namespace) in idle {
-        let saved = open.get(&namespace).map_or(Ok(()), |shard| shard.save());
-        match saved {
-            Ok(()) => {
-                open.remove(&namespace);
-                return;
-            }
-            Err(error) => tracing::warn!(%namespace, %error, "an index stays in memory because it cannot be saved"),
-        }
-    }
+/// Removes the least recently used shard that nobody holds and that is saved. Not saved here: another process may have erased something
+/// since it was fed last, and only who reads the ledger's feed first can tell.
+fn let_one_go(open: &mut HashMap<Namespace, Arc<Shard>>) -> bool {
+    let spare = least_used(open, Shard::is_spare);
+    spare.is_some_and(|namespace| open.remove(&namespace).is_some())
+}
+
+fn least_used(open: &HashMap<Namespace, Arc<Shard>>, fits: impl Fn(&Shard) -> bool) -> Option<Namespace> {
+    let idle = open.iter().filter(|(_, shard)| Arc::strong_count(shard) == 1 && fits(shard));
+    let least = idle.min_by_key(|(_, shard)| shard.used.load(Ordering::Relaxed));
+    least.map(|(namespace, _)| namespace.clone())
 }
 
 /// How much work a step is.

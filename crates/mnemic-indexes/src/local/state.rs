@@ -13,6 +13,7 @@ use super::{
     labels::Labels,
     postings::TextIndex,
     rows::{Ordinal, Row, Rows},
+    unread::{Readings, Unread},
 };
 use crate::{Bm25Config, analyze::Reading};
 
@@ -68,25 +69,31 @@ impl State {
         Ok(())
     }
 
-    /// The text of each change that has to be read to apply it, as far as can be told before those ahead of it are applied.
-    pub(crate) fn unread<'c>(&self, changes: &'c [IndexChange]) -> Vec<Option<&'c str>> {
-        let text = |change: &'c IndexChange| {
-            let record = &change.record.as_ref().filter(|_| change.seq > self.position)?.record;
-            let held = self.rows.find(record.id.as_str()).and_then(|ordinal| self.rows.get(ordinal));
-            held.is_none_or(|held| *held != Row::new(record)).then_some(record.text.as_str())
+    /// The texts that have to be read to apply each change, as far as can be told before those ahead of it are applied.
+    pub(crate) fn unread<'c>(&self, changes: &'c [IndexChange]) -> Vec<Unread<'c>> {
+        let texts = |change: &'c IndexChange| {
+            if change.seq <= self.position {
+                return Unread::default();
+            }
+            let held = self.rows.find(change.id.as_str()).and_then(|ordinal| self.rows.get(ordinal));
+            let new = change.record.as_ref().map(|stored| &stored.record);
+            if new.is_some_and(|new| held.is_some_and(|held| *held == Row::new(new))) {
+                return Unread::default();
+            }
+            Unread { new: new.map(|new| new.text.as_str()), old: held.map(|held| held.text.clone()) }
         };
-        changes.iter().map(text).collect()
+        changes.iter().map(texts).collect()
     }
 
     /// Applies those of the changes that are new. Does not move `position`. A text that was not read before is read now.
-    pub(crate) fn apply(&mut self, changes: &[IndexChange], readings: Vec<Option<Reading>>) -> Result<()> {
+    pub(crate) fn apply(&mut self, changes: &[IndexChange], readings: Vec<Readings>) -> Result<()> {
         let position = self.position;
-        for (change, reading) in changes.iter().zip(readings).filter(|(change, _)| change.seq > position) {
+        for (change, readings) in changes.iter().zip(readings).filter(|(change, _)| change.seq > position) {
             match &change.record {
-                Some(stored) => self.put(stored, reading)?,
+                Some(stored) => self.put(stored, readings)?,
                 None => {
                     if let Some(ordinal) = self.rows.find(change.id.as_str()) {
-                        self.remove(ordinal);
+                        self.remove(ordinal, readings.old);
                     }
                 }
             }
@@ -107,7 +114,7 @@ impl State {
         }
     }
 
-    fn put(&mut self, stored: &StoredRecord, reading: Option<Reading>) -> Result<()> {
+    fn put(&mut self, stored: &StoredRecord, readings: Readings) -> Result<()> {
         let row = Row::new(&stored.record);
         let held = self.rows.find(row.id.as_str());
         let ordinal = match held {
@@ -115,9 +122,9 @@ impl State {
             Some(ordinal) if self.rows.get(ordinal) == Some(&row) => ordinal,
             _ => {
                 if let Some(old) = held {
-                    self.remove(old);
+                    self.remove(old, readings.old);
                 }
-                let reading = reading.unwrap_or_else(|| Reading::of(&row.text));
+                let reading = readings.new.unwrap_or_else(|| Reading::of(&row.text));
                 self.insert(row, &reading)
             }
         };
@@ -146,11 +153,14 @@ impl State {
         ordinal
     }
 
-    fn remove(&mut self, ordinal: Ordinal) {
+    fn remove(&mut self, ordinal: Ordinal, reading: Option<(Box<str>, Reading)>) {
         if let Some(row) = self.rows.remove(ordinal) {
+            // Unless a change ahead of this one gave it another text.
+            let reading = reading.filter(|(text, _)| *text == row.text);
+            let reading = reading.map_or_else(|| Reading::of(&row.text), |(_, reading)| reading);
             self.labels.remove(ordinal, &row);
             self.times.each(|column| column.remove(ordinal));
-            self.text.remove(ordinal, &row.text);
+            self.text.remove(ordinal, &reading);
             self.dense.remove(ordinal);
         }
     }

@@ -15,10 +15,6 @@ use super::{Engine, Feed, Follower, Place, Placed};
 
 /// Changes read from the feed at once.
 pub(super) const FEED_PAGE: usize = 1000;
-/// Changes after which the local index is saved, so that the next start does not replay them; in a larger index a part of its records, since
-/// saving writes them all.
-const PERSIST_EVERY: u64 = 2000;
-const PERSIST_PART: u64 = 8;
 /// How long a write waits for a server's index before it is answered without it.
 const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -135,6 +131,7 @@ impl Engine {
             Place::Far => self.bring_soon(namespace, place, known, goal, WRITER_PATIENCE).await,
         };
         let outcomes = join_all(self.indexes.iter().zip(&state.followers).enumerate().map(one)).await;
+        self.make_room().await;
         let behind = self.indexes.iter().zip(outcomes);
         Ok(behind.filter_map(|(placed, done)| Some(Behind { index: placed.index.name(), why: done.err()? })).collect())
     }
@@ -189,7 +186,7 @@ impl Engine {
     }
 
     /// Brings one index up to the head; `true` if something was erased on the way.
-    async fn follow(
+    pub(super) async fn follow(
         &self,
         namespace: &Namespace,
         (index, feed): (&dyn Index, &mut Feed),
@@ -260,6 +257,10 @@ impl Engine {
             return self.rebuild(namespace, index, model, head).await.map(|()| true);
         }
         if position.0 == 0 && head.0 > FEED_PAGE as u64 {
+            // Nobody else fills an index in this process: what it holds is left by a filling that was interrupted, and may be gone since.
+            if self.is_near(index) && holds_something(namespace, index).await? {
+                return self.rebuild(namespace, index, model, head).await.map(|()| true);
+            }
             // Not emptied before: another process may be filling it at this moment, and what both bring is the same.
             return self.fill(namespace, index, model, head).await.map(|()| true);
         }
@@ -299,6 +300,7 @@ impl Engine {
         head: ChangeSeq,
     ) -> Result<()> {
         let read = Read { as_of: None, embeddings: Embeddings::Include };
+        let begun = holds_something(namespace, index).await?;
         let mut page = PageRequest::largest();
         loop {
             let found = self.ledger.scan(namespace, &Filter::all(), read, &page).await?;
@@ -307,63 +309,43 @@ impl Engine {
                 .into_iter()
                 .map(|stored| change(head, stored.record.id.clone(), Some(stored), model))
                 .collect();
-            let done = found.next.is_none();
-            index.apply(namespace, &changes, if done { head } else { ChangeSeq(0) }).await?;
-            if done {
-                return Ok(());
+            index.apply(namespace, &changes, ChangeSeq(0)).await?;
+            if found.next.is_none() {
+                break;
             }
             page = page.after(found.next);
         }
-    }
-
-    /// Whether this is the index that is saved beside the embedded ledger.
-    fn is_saved(&self, index: &dyn Index) -> bool {
-        self.embedded.as_ref().is_some_and(|embedded| std::ptr::addr_eq(Arc::as_ptr(&embedded.index), index))
-    }
-
-    /// Saves after many changes, and at once after an erasure, since an older copy still holds what was erased.
-    async fn persist_when_due(&self, namespace: &Namespace, feed: &mut Feed, erased: bool) -> Result<()> {
-        let Some(embedded) = &self.embedded else { return Ok(()) };
-        let position = embedded.index.position(namespace).await?;
-        let unsaved = position.0.saturating_sub(feed.persisted_at.0);
-        // Every retrieval comes here, so the size is asked for only where it can decide.
-        let due = unsaved >= PERSIST_EVERY && unsaved >= embedded.index.records(namespace).await? / PERSIST_PART;
-        if erased || due {
-            self.save(namespace, feed).await?;
+        if begun {
+            self.remove_ghosts(namespace, index, head).await?;
         }
-        Ok(())
+        index.apply(namespace, &[], head).await
     }
 
-    /// Saves, again for as long as others erase meanwhile: a copy that lands after their erasure must not bring it back.
-    async fn save(&self, namespace: &Namespace, feed: &mut Feed) -> Result<()> {
-        let Some(embedded) = &self.embedded else { return Ok(()) };
-        let model = self.indexed_model(namespace).await?;
+    /// Takes out what an index holds of records that are gone: who filled it before was interrupted, and they went since.
+    async fn remove_ghosts(&self, namespace: &Namespace, index: &dyn Index, head: ChangeSeq) -> Result<()> {
+        let mut page = PageRequest::largest();
         loop {
-            embedded.index.persist(namespace).await?;
-            feed.persisted_at = embedded.index.position(namespace).await?;
-            if !self.follow(namespace, (embedded.index.as_ref(), feed), model.as_ref(), &[], Goal::Unknown).await? {
+            let held = index.ids(namespace, &page).await?;
+            let ids: Vec<RecordId> = held.items.into_iter().map(|held| held.id).collect();
+            let stored = self.ledger.fetch(namespace, &ids, Read::default()).await?;
+            let gone = ids.into_iter().zip(stored).filter(|(_, stored)| stored.is_none());
+            let changes: Vec<IndexChange> = gone.map(|(id, _)| change(head, id, None, None)).collect();
+            index.apply(namespace, &changes, ChangeSeq(0)).await?;
+            if held.next.is_none() {
                 return Ok(());
             }
+            page = page.after(held.next);
         }
     }
 
-    /// Saves the local index, so that the next start is fast and nothing erased stays in an older copy.
-    pub(crate) async fn persist(&self, namespace: &Namespace) -> Result<()> {
-        let Some(embedded) = &self.embedded else { return Ok(()) };
-        let Some(place) = self.indexes.iter().position(|placed| self.is_saved(placed.index.as_ref())) else {
-            return Ok(());
-        };
-        let state = self.state(namespace);
-        let Some(follower) = state.followers.get(place) else { return Ok(()) };
-        let model = self.indexed_model(namespace).await?;
-        let mut feed = follower.feed.lock().await;
-        self.follow(namespace, (embedded.index.as_ref(), &mut feed), model.as_ref(), &[], Goal::Unknown).await?;
-        // What holds nothing yet needs no file: looking into a namespace leaves no trace.
-        if embedded.index.position(namespace).await? == ChangeSeq::default() {
-            return Ok(());
-        }
-        self.save(namespace, &mut feed).await
+    fn is_near(&self, index: &dyn Index) -> bool {
+        let same = |placed: &&Placed| std::ptr::addr_eq(Arc::as_ptr(&placed.index), index);
+        self.indexes.iter().find(same).is_some_and(|placed| placed.place == Place::Near)
     }
+}
+
+async fn holds_something(namespace: &Namespace, index: &dyn Index) -> Result<bool> {
+    Ok(!index.ids(namespace, &PageRequest::first(1)?).await?.items.is_empty())
 }
 
 /// What an index is called among the parts.

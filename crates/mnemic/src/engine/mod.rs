@@ -6,6 +6,7 @@ mod follow;
 mod fresh;
 mod outages;
 mod roles;
+mod saved;
 mod spooled;
 mod standing;
 mod under_way;
@@ -38,7 +39,7 @@ use outages::Outage;
 pub(crate) use outages::is_away;
 use roles::Roles;
 pub(crate) use roles::{HOPS, Place as Origin, ROLE_LIFE, of_env_file};
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Standing, Wanted};
 use under_way::{Intent, UnderWay};
 
 /// How long the ledger may take to tell which models it holds.

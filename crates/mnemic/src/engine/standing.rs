@@ -35,6 +35,15 @@ pub(crate) enum Standing {
     Refused(String),
 }
 
+/// What a retrieval waits for where an index in this process lacks something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// What was acknowledged.
+    Acknowledged,
+    /// Everything that is committed, also what nobody was answered for yet.
+    Committed,
+}
+
 impl Engine {
     /// The same for an index in this process, which shows everything that was acknowledged: what it lacks is brought to it first, unless
     /// that is only what others are writing at this moment.
@@ -43,9 +52,10 @@ impl Engine {
         namespace: &Namespace,
         placed: &Placed,
         (state, follower): (&NamespaceState, &Follower),
+        wanted: Wanted,
     ) -> Result<Standing> {
         let life = state.life();
-        let known = follower.known.load(Ordering::SeqCst) == life;
+        let known = wanted == Wanted::Acknowledged && follower.known.load(Ordering::SeqCst) == life;
         let position = if known { placed.index.position(namespace).await.ok() } else { None };
         let head = self.noted(LEDGER, self.ledger.head(namespace).await)?;
         // Of this ledger, a position that was read first is not ahead of the head; one that is has followed another life of it.
@@ -70,6 +80,8 @@ impl Engine {
         match self.bring(namespace, placed, &mut feed, &[], Goal::Head(head)).await {
             Ok(()) => {
                 follower.known.store(life, Ordering::SeqCst);
+                drop(feed);
+                self.make_room().await;
                 Ok(Standing::Current)
             }
             Err(error) => Ok(Standing::Refused(format!("index {} is behind: {error}", placed.index.name()))),
@@ -77,13 +89,18 @@ impl Engine {
     }
 
     /// How the index at `place` stands, after what can be done about it in the time that a reader has.
-    pub(crate) async fn standing(self: &Arc<Self>, namespace: &Namespace, place: usize) -> Result<Standing> {
+    pub(crate) async fn standing(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        place: usize,
+        wanted: Wanted,
+    ) -> Result<Standing> {
         let Some(placed) = self.indexes.get(place) else { return Ok(Standing::Current) };
         let (index, name) = (&placed.index, placed.index.name());
         let state = self.state(namespace);
         let Some(follower) = state.followers.get(place) else { return Ok(Standing::Current) };
         if placed.place == Place::Near {
-            return self.standing_near(namespace, placed, (&state, follower)).await;
+            return self.standing_near(namespace, placed, (&state, follower), wanted).await;
         }
         let life = state.life();
         let head = self.noted(LEDGER, self.ledger.head(namespace).await)?;
@@ -132,7 +149,9 @@ impl Engine {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use mnemic_core::{Batch, MemoryRecord, Precondition, RecordId, RecordWrite};
+    use mnemic_core::{
+        Batch, ChangeSeq, MemoryRecord, Precondition, RecordId, RecordWrite, StoredRecord, ports::IndexChange,
+    };
     use tokio::time::{sleep, timeout};
 
     use crate::{MemoryManager, NewRecord, Query, WriteOptions};
@@ -201,5 +220,54 @@ mod tests {
         assert!(!reader.is_finished(), "it believed what was seen of the index in the life before");
         drop(feeding);
         assert_eq!(reader.await.unwrap(), ["common a"]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_written_anew_or_merged_is_found_at_every_moment() {
+        let memory = MemoryManager::dev().unwrap();
+        let (engine, namespace) = (memory.shared_engine(), memory.namespace());
+        let told = |id: &str, text: &str| NewRecord { id: Some(RecordId::new(id).unwrap()), ..NewRecord::new(text) };
+        let (twin, options) = (told("b", "common a"), WriteOptions::default());
+        memory.write(vec![told("a", "common a"), twin.clone()], &options).await.unwrap();
+        assert_eq!(found(&memory).await, ["common a", "common a"]);
+
+        // Both writers have committed, and the index does not know yet.
+        let feeding = Arc::clone(&engine.state(namespace).followers[0].feed).lock_owned().await;
+        let before = engine.ledger.head(namespace).await.unwrap();
+        let merging = tokio::spawn({
+            let memory = memory.clone();
+            async move { memory.consolidate(&crate::Consolidation::default()).await.unwrap() }
+        });
+        while engine.ledger.head(namespace).await.unwrap() == before {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let reader = tokio::spawn({
+            let memory = memory.clone();
+            async move { found(&memory).await }
+        });
+        sleep(Duration::from_millis(200)).await;
+        drop(feeding);
+        assert_eq!(reader.await.unwrap(), ["common a"], "neither the one nor the other");
+        merging.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_filling_that_was_interrupted_leaves_nothing_that_is_gone() {
+        let memory = MemoryManager::dev().unwrap();
+        let (engine, namespace) = (memory.shared_engine(), memory.namespace());
+        let mut batch = Batch::new(engine.clock.now());
+        for n in 0..1001 {
+            let record = MemoryRecord::new(RecordId::new(format!("r{n}")).unwrap(), "common", engine.clock.now());
+            batch.writes.push(RecordWrite { record, embedding: None, tasks: Vec::new(), expect: Precondition::Any });
+        }
+        engine.ledger.commit(namespace, batch).await.unwrap();
+        let index = &engine.indexes[0].index;
+        let gone = MemoryRecord::new(RecordId::new("gone").unwrap(), "common", engine.clock.now());
+        let record = Some(StoredRecord { record: gone, embedding: None });
+        let change = IndexChange { seq: ChangeSeq(1), id: RecordId::new("gone").unwrap(), record };
+        index.apply(namespace, &[change], ChangeSeq(0)).await.unwrap();
+        assert_eq!(found(&memory).await.len(), 10);
+        let held = index.check(namespace).await.unwrap();
+        assert_eq!(held.records, 1001, "what is gone went with the filling that brought it");
     }
 }

@@ -47,6 +47,10 @@ pub struct ForgetReceipt {
 impl MemoryManager {
     /// See [`MemoryManager::forget`].
     pub(crate) async fn forget_here(&self, selector: &Selector, trial: Trial) -> Result<ForgetReceipt> {
+        // What waits in the spool may hold what is to be forgotten: it could not be found there, and would come back.
+        if trial == Trial::Real {
+            self.engine.replay_own(&self.namespace).await?;
+        }
         let target = match selector {
             Selector::Ids(ids) => {
                 if ids.is_empty() || ids.len() > limits::BATCH {
@@ -80,7 +84,7 @@ impl MemoryManager {
         }
         let now = self.now();
         let event = Self::journal("erased", 1, now)?;
-        // What waits in the spool may hold what is to be forgotten, and would bring it back.
+        // What came since.
         self.engine.replay_own(&self.namespace).await?;
         let receipt = self.engine.ledger.erase(&self.namespace, Erasure { at: now, target, event }).await?;
         let mut residue = receipt.residue;

@@ -14,6 +14,7 @@ use mnemic_core::{
 };
 
 use super::{MemoryManager, Query, Shown, retrieve::Scene};
+use crate::engine::Wanted;
 
 /// Above this word similarity a hit repeats the one above it and is moved down.
 const REPEATS: f64 = 0.9;
@@ -35,10 +36,21 @@ struct Hydration<'a> {
     hits: Vec<Hit>,
     /// How many the ledger did not confirm.
     stale: usize,
+    /// Whether the ledger had another revision of one, or none any more.
+    changed: bool,
+}
+
+/// The hits of a retrieval, best first.
+pub(super) struct Finished {
+    pub(super) hits: Vec<Hit>,
+    /// How many candidates the ledger did not confirm.
+    pub(super) stale: usize,
+    /// Whether records changed since an index saw them.
+    pub(super) changed: bool,
 }
 
 impl MemoryManager {
-    /// The hits of a retrieval, best first, and how many candidates the ledger did not confirm.
+    /// The hits of a retrieval, best first.
     pub(super) async fn finish(
         &self,
         candidates: Vec<Candidate<'_>>,
@@ -46,8 +58,9 @@ impl MemoryManager {
         query: &Query,
         limit: usize,
         degraded: &mut Vec<String>,
-    ) -> Result<(Vec<Hit>, usize)> {
-        let mut reading = Hydration { waiting: candidates.into_iter().peekable(), hits: Vec::new(), stale: 0 };
+    ) -> Result<Finished> {
+        let waiting = candidates.into_iter().peekable();
+        let mut reading = Hydration { waiting, hits: Vec::new(), stale: 0, changed: false };
         let (first_look, widest) = (limit.saturating_add(limit.div_ceil(FIRST_LOOK)), limit.saturating_mul(SPREAD));
         let mut repeats = HashMap::new();
         if self.engine.reranker.is_some() {
@@ -69,7 +82,7 @@ impl MemoryManager {
         }
         let mut hits = move_down(reading.hits, repeats);
         hits.truncate(limit);
-        Ok((hits, reading.stale))
+        Ok(Finished { hits, stale: reading.stale, changed: reading.changed })
     }
 
     /// Reads until the best `wanted` hits are known. Priors only lower a score, so once that many score at least what the next candidate
@@ -83,9 +96,12 @@ impl MemoryManager {
                 reading.waiting.by_ref().take(wanted.saturating_mul(AT_ONCE).max(16)).collect();
             let records = self.records_of(&chunk, scene).await?;
             for (candidate, record) in chunk.into_iter().zip(records) {
-                // An index may be behind, coarse, or wrong: what is shown is decided here.
+                reading.changed |= record.as_ref().is_none_or(|record| record.version > candidate.version);
+                // An index may be behind, coarse, or wrong: what is shown is decided here. Who searches again and meets a record that
+                // was written anew once more takes it as it is now: a record that is always there is always found.
                 let current = record.filter(|record| {
-                    record.version == candidate.version
+                    let newer = scene.wanted == Wanted::Committed && record.version > candidate.version;
+                    (newer || record.version == candidate.version)
                         && (query.shown == Shown::All || record.is_live(scene.now))
                         && (query.user_id.is_none() || record.user_id == query.user_id)
                         && query.filter.matches(record)

@@ -1,6 +1,10 @@
 //! Retrieval: embed the query, search every leg, fuse. It never writes. Not here: from candidates to hits (`hydrate`).
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mnemic_core::{
     ChangeSeq, Comparison, Embedding, Error, ErrorKind, Field, Filter, Leg, MemoryRecord, Operand, PageRequest,
@@ -12,9 +16,11 @@ use mnemic_core::{
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
-use crate::engine::{FreshView, LEDGER, Standing, is_away, part};
+use crate::engine::{FreshView, LEDGER, Standing, Wanted, is_away, part};
 
-use super::{LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, read::not_expired};
+use super::{
+    LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, hydrate::Finished, read::not_expired,
+};
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 200;
@@ -27,6 +33,13 @@ struct Seat {
     standing: Standing,
 }
 
+/// What one search found.
+struct Found {
+    retrieval: Retrieval,
+    /// Whether an index showed a record as it was before somebody wrote it anew, at this moment.
+    outdated: bool,
+}
+
 /// Where a retrieval looks: the memory as it is, or a copy of it as it was.
 pub(super) struct Scene {
     dense: Option<Seat>,
@@ -34,6 +47,8 @@ pub(super) struct Scene {
     /// Records of a past, by id; `None` looks them up in the ledger.
     pub(super) past: Option<HashMap<RecordId, MemoryRecord>>,
     pub(super) now: Timestamp,
+    /// What of it had to be there.
+    pub(super) wanted: Wanted,
     /// Why it may show less than there is.
     degraded: Vec<String>,
 }
@@ -44,8 +59,16 @@ impl MemoryManager {
         let started = Instant::now();
         let limit = self.check_query(query)?;
         query.filter.check()?;
+        let mut found = self.retrieve_once(query, limit, Wanted::Acknowledged).await?;
+        if found.outdated {
+            found = self.retrieve_once(query, limit, Wanted::Committed).await?;
+        }
+        Ok(Retrieval { took: started.elapsed(), ..found.retrieval })
+    }
+
+    async fn retrieve_once(&self, query: &Query, limit: usize, wanted: Wanted) -> Result<Found> {
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
-        let (scene, searched) = self.look(query, depth).await?;
+        let (scene, searched) = self.look(query, depth, wanted).await?;
         let mut degraded: Vec<String> = scene.degraded.clone();
         let mut lists: Vec<(Leg, Vec<IndexHit>)> = Vec::new();
         let (mut legs, mut failed) = (Vec::new(), false);
@@ -70,17 +93,22 @@ impl MemoryManager {
             degraded.extend(skipped);
         }
         let candidates = self.fuse_legs(&lists);
-        let (hits, stale) = self.finish(candidates, &scene, query, limit, &mut degraded).await?;
-        Ok(Retrieval { hits, legs, degraded, stale, took: started.elapsed() })
+        // Searching again is of no use where it is known that an index lags.
+        let whole = degraded.is_empty();
+        let Finished { hits, stale, changed } = self.finish(candidates, &scene, query, limit, &mut degraded).await?;
+        Ok(Found {
+            retrieval: Retrieval { hits, legs, degraded, stale, took: Duration::ZERO },
+            outdated: whole && changed,
+        })
     }
 
     /// Searches where the query looks. An index that an erasure makes anew is empty for a moment, so who searched it then does it again.
-    async fn look(&self, query: &Query, depth: usize) -> Result<(Scene, [(LegReport, Searched); 2])> {
+    async fn look(&self, query: &Query, depth: usize, wanted: Wanted) -> Result<(Scene, [(LegReport, Searched); 2])> {
         let mut tries = 0;
         loop {
             let emptied = self.engine.emptied(&self.namespace);
             let mut scene = match query.as_of {
-                None => self.present().await?,
+                None => self.present(wanted).await?,
                 Some(instant) => self.past(instant).await?,
             };
             let filter = Self::whole_filter(query, scene.now);
@@ -120,10 +148,10 @@ impl MemoryManager {
     }
 
     /// Memory as it is. While the ledger is away, what waits for it on this machine, and the answer says so.
-    async fn present(&self) -> Result<Scene> {
+    async fn present(&self, wanted: Wanted) -> Result<Scene> {
         // Asked before the ledger is: what is committed in between would otherwise be neither waiting nor seen.
         let waiting = self.engine.spooled(&self.namespace).await;
-        match self.seats().await {
+        match self.seats(wanted).await {
             Ok((dense, lexical)) => {
                 let degraded = if waiting == 0 {
                     Vec::new()
@@ -131,7 +159,7 @@ impl MemoryManager {
                     self.engine.work.notify_one();
                     vec![format!("writes that wait for the ledger are not found yet: {waiting}")]
                 };
-                Ok(Scene { dense, lexical, past: None, now: self.now(), degraded })
+                Ok(Scene { dense, lexical, past: None, now: self.now(), wanted, degraded })
             }
             Err(error) if is_away(&error) && waiting.max(self.engine.spooled(&self.namespace).await) > 0 => {
                 self.engine.note_down(LEDGER, &error);
@@ -144,24 +172,24 @@ impl MemoryManager {
         }
     }
 
-    async fn seats(&self) -> Result<(Option<Seat>, Option<Seat>)> {
+    async fn seats(&self, wanted: Wanted) -> Result<(Option<Seat>, Option<Seat>)> {
         let engine = &self.engine;
         let dense = engine.index_for(|index| index.capabilities().dense);
         let lexical = engine.index_for(|index| index.capabilities().lexical);
         if dense == lexical {
-            let Some(seat) = self.seat(dense).await? else { return Ok((None, None)) };
+            let Some(seat) = self.seat(dense, wanted).await? else { return Ok((None, None)) };
             // One index serves both ways and is brought up to date once.
             let other = Seat { index: Arc::clone(&seat.index), standing: seat.standing.clone() };
             return Ok((Some(seat), Some(other)));
         }
-        tokio::try_join!(self.seat(dense), self.seat(lexical))
+        tokio::try_join!(self.seat(dense, wanted), self.seat(lexical, wanted))
     }
 
-    async fn seat(&self, place: Option<usize>) -> Result<Option<Seat>> {
+    async fn seat(&self, place: Option<usize>, wanted: Wanted) -> Result<Option<Seat>> {
         let Some((place, placed)) = place.and_then(|place| Some((place, self.engine.indexes.get(place)?))) else {
             return Ok(None);
         };
-        let standing = self.engine.standing(&self.namespace, place).await?;
+        let standing = self.engine.standing(&self.namespace, place, wanted).await?;
         Ok(Some(Seat { index: Arc::clone(&placed.index), standing }))
     }
 
@@ -378,7 +406,14 @@ impl Scene {
         degraded: Vec<String>,
     ) -> Self {
         let seat = |index: Arc<dyn Index>| Some(Seat { index, standing: Standing::Current });
-        Self { dense: seat(Arc::clone(&index)), lexical: seat(index), past: Some(records), now, degraded }
+        Self {
+            dense: seat(Arc::clone(&index)),
+            lexical: seat(index),
+            past: Some(records),
+            now,
+            wanted: Wanted::Acknowledged,
+            degraded,
+        }
     }
 }
 
