@@ -15,8 +15,8 @@ use mnemic::ports::{
     Embedder, Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Purpose, Reranker,
 };
 use mnemic::{
-    Builder, ChangeSeq, Embedding, EmbeddingModel, Error, ErrorKind, Filter, LegOutcome, MemoryManager, Metric,
-    Namespace, Page, PageRequest, Query, RecordOutcome, Result, Selector, Trial, WriteOptions,
+    Builder, ChangeSeq, Consolidation, Embedding, EmbeddingModel, Error, ErrorKind, Filter, LegOutcome, MemoryManager,
+    Metric, Namespace, Page, PageRequest, Query, RecordOutcome, Result, Selector, Trial, WriteOptions,
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
@@ -243,8 +243,14 @@ async fn another_model_is_refused_by_name_and_words_still_serve() {
             .embedder(Fragile::new(name));
         builder.build(namespace("default")).unwrap()
     };
-    open("old").write(vec![record("a", "the petition was filed")], &WriteOptions::default()).await.unwrap();
     let other = open("new");
+    assert!(other.retrieve(&Query::new("petition")).await.unwrap().hits.is_empty(), "no model is stored yet");
+    let old = open("old");
+    let records = vec![record("a", "the petition was filed"), record("twin", "The petition was filed!")];
+    old.write(records, &WriteOptions::default()).await.unwrap();
+    let merged = old.consolidate(&Consolidation::default()).await.unwrap().id.unwrap();
+    let undone = other.undo_consolidation(&merged).await.unwrap_err();
+    assert_eq!(undone.kind(), ErrorKind::ModelMismatch, "what comes back would be in another space");
     let refused = other.write(vec![record("b", "text")], &WriteOptions::default()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ModelMismatch);
     assert!(

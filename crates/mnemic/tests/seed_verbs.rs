@@ -168,7 +168,12 @@ async fn content_is_one_record_only_when_the_caller_asks_for_it() {
     let one = memory.manager.write(same(), &dedupe).await.unwrap();
     let two = memory.manager.write(vec![NewRecord::new("anna LIKES tea!")], &dedupe).await.unwrap();
     assert_eq!(one.records[0].id, two.records[0].id);
+    let said = ["Boris likes coffee", "Clara likes cocoa", "boris likes coffee!"].map(NewRecord::new);
+    let at_once = memory.manager.write(said.to_vec(), &dedupe).await.unwrap().records;
+    assert_eq!((at_once.len(), &at_once[0]), (3, &at_once[2]), "each is answered, and it is one record");
+    let kept = memory.manager.get(&[at_once[0].id.clone()], None).await.unwrap();
+    assert_eq!(kept[0].as_ref().unwrap().text, "boris likes coffee!", "the last of them");
     let all = memory.manager.list(&Filter::all(), None, &PageRequest::largest()).await.unwrap();
-    assert_eq!(all.items.len(), 3);
+    assert_eq!(all.items.len(), 5);
     assert_eq!(all.items[0].created_at, at("2026-03-01T12:00:00Z"));
 }

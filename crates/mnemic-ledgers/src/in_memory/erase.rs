@@ -117,6 +117,7 @@ impl Memory {
                 && !kept.receipt.events.iter().any(|appended| reach.events.contains(&appended.sequence))
                 && (reach.threads.is_empty() || kept.receipt.slots.is_empty())
         });
+        self.receipt_ages.retain(|(_, key)| self.receipts.contains_key(key));
     }
 
     /// Takes the names of what is erased out of the feed. Positions stay.

@@ -66,8 +66,15 @@ impl Memory {
 
     /// Keeps an answer, and lets go of those that are too old.
     pub(super) fn keep(&mut self, request: Idempotency, at: Timestamp, receipt: Receipt) {
-        self.receipts.retain(|_, kept| kept.at.until(at) <= rules::RECEIPT_LIFE);
-        self.receipts.insert(request.key, KeptReceipt { at, fingerprint: request.fingerprint, receipt });
+        // By age, since going through all of them would make every commit as long as the days before were busy.
+        while let Some((oldest, key)) = self.receipt_ages.first()
+            && oldest.until(at) > rules::RECEIPT_LIFE
+        {
+            self.receipts.remove(key);
+            self.receipt_ages.pop_first();
+        }
+        self.receipt_ages.insert((at, request.key.clone()));
+        self.receipts.insert(request.key, KeptReceipt { fingerprint: request.fingerprint, receipt });
     }
 
     pub(super) fn report(&self) -> NamespaceReport {

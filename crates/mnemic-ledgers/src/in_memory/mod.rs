@@ -10,7 +10,7 @@ mod repeat;
 mod slots;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -49,11 +49,12 @@ struct Memory {
     outbox: BTreeMap<OutboxId, OutboxItem>,
     /// The answers of idempotent requests.
     receipts: BTreeMap<String, KeptReceipt>,
+    /// When each of them was kept, oldest first.
+    receipt_ages: BTreeSet<(Timestamp, String)>,
     assignment: Assignment,
 }
 
 struct KeptReceipt {
-    at: Timestamp,
     fingerprint: Digest,
     receipt: Receipt,
 }

@@ -45,6 +45,9 @@ use under_way::{Intent, UnderWay};
 /// How long the ledger may take to tell which models it holds.
 const MODEL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long who reads believes that a namespace holds no embedding.
+const EMPTY_LIFE: Duration = Duration::from_secs(1);
+
 /// The concrete parts of the embedded mode, for what only it can do: backup, verification of files, saving the index.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded {
@@ -131,6 +134,9 @@ struct NamespaceState {
 enum Setup {
     #[default]
     Unknown,
+    /// No model was stored then. Another process may store the first embedding, so it is asked again: after a while, or without an
+    /// instant at once.
+    Empty(Option<Instant>),
     /// A stored model that the embedder's differs from, if there is one; dense search and writing are refused while there is.
     Known(Option<EmbeddingModel>),
 }
@@ -166,6 +172,14 @@ impl NamespaceState {
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if self.life() == life {
             *place = learnt;
+        }
+    }
+
+    /// Lets the ledger be asked again where no model was stored: another process may have stored the first embedding since.
+    fn doubt_empty(&self) {
+        let mut setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Setup::Empty(seen) = &mut *setup {
+            *seen = None;
         }
     }
 
@@ -241,8 +255,15 @@ impl Engine {
         self.indexes.iter().position(|placed| offers(placed.index.as_ref()) == Offer::Yes)
     }
 
-    /// Refuses to mix embedding spaces.
+    /// Refuses to mix embedding spaces, before something is stored in one.
     pub(crate) async fn check_model(&self, namespace: &Namespace) -> Result<()> {
+
+        self.state(namespace).doubt_empty();
+        self.check_model_lately(namespace).await
+    }
+
+    /// Refuses to compare embeddings of two spaces.
+    pub(crate) async fn check_model_lately(&self, namespace: &Namespace) -> Result<()> {
         match (self.foreign_model(namespace).await?, self.embedder.model()) {
             (Some(stored), Some(ours)) => stored.check_same(ours),
             _ => Ok(()),
@@ -255,22 +276,35 @@ impl Engine {
         let life = state.life();
         // Not held while the ledger is asked: one that hangs must not queue every call behind the first.
         let known = state.setup.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Setup::Known(foreign) = known {
-            return Ok(foreign);
+        match known.clone() {
+            Setup::Known(foreign) => return Ok(foreign),
+            Setup::Empty(Some(seen)) if seen.elapsed() < EMPTY_LIFE => return Ok(None),
+            Setup::Empty(_) | Setup::Unknown => {}
         }
-        let foreign = match self.embedder.model() {
-            None => None,
+        let learnt = match self.embedder.model() {
+            None => Setup::Known(None),
             Some(ours) => {
                 let late = |_elapsed| {
                     let message = "the ledger did not tell its models in time";
                     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Soon)
                 };
+                let asked = Instant::now();
                 let report = tokio::time::timeout(MODEL_PATIENCE, self.ledger.report(namespace)).await.map_err(late)?;
-                report?.models.into_iter().find(|stored| stored != ours)
+                match report?.models {
+                    none if none.is_empty() => Setup::Empty(Some(asked)),
+                    models => Setup::Known(models.into_iter().find(|stored| stored != ours)),
+                }
             }
         };
-        state.remember(life, &state.setup, Setup::Known(foreign.clone()));
-        Ok(foreign)
+        let foreign_came = matches!((&known, &learnt), (Setup::Empty(_), Setup::Known(Some(_))));
+        if foreign_came && state.life() == life {
+            // The indexes were prepared for our model.
+            state.begin_anew();
+            state.remember(life + 1, &state.setup, learnt.clone());
+        } else {
+            state.remember(life, &state.setup, learnt.clone());
+        }
+        Ok(if let Setup::Known(foreign) = learnt { foreign } else { None })
     }
 
     /// The model of what indexes hold: the stored one while it is another than the embedder's.

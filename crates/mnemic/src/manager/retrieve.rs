@@ -316,7 +316,7 @@ impl MemoryManager {
     }
 
     async fn embed_query(&self, query: &Query) -> Result<Option<Embedding>> {
-        self.engine.check_model(&self.namespace).await?;
+        self.engine.check_model_lately(&self.namespace).await?;
         if let (Some(components), Some(model)) = (&query.embedding, self.engine.embedder.model()) {
             return Embedding::new(model, components.as_slice()).map(Some);
         }

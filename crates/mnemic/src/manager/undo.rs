@@ -49,6 +49,7 @@ impl MemoryManager {
                 tasks: Vec::new(),
             });
         }
+        self.engine.check_model(&self.namespace).await?;
         let texts: Vec<&str> = batch.writes.iter().map(|write| write.record.text.as_str()).collect();
         let embeddings: Vec<Option<Embedding>> = self.engine.embed(Purpose::Document, &texts).await?;
         for (write, embedding) in batch.writes.iter_mut().zip(embeddings) {

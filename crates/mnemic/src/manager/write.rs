@@ -38,7 +38,8 @@ pub enum Dedupe {
     /// Every record without an id is a new one.
     #[default]
     Never,
-    /// A record without an id gets one from its user, kind and normalized text, so that writing it again replaces it.
+    /// A record without an id gets one from its user, kind and normalized text, so that writing it again replaces it; in one call the last
+    /// of those that say the same is kept.
     ByContent,
 }
 
@@ -107,6 +108,8 @@ impl Minting<'_> {
 /// Records that are ready to commit.
 struct Prepared {
     writes: Vec<RecordWrite>,
+    /// For each draft, which of the writes it became.
+    places: Vec<usize>,
     warnings: Vec<String>,
 }
 
@@ -136,9 +139,12 @@ impl MemoryManager {
             dedupe: options.dedupe,
             once: batch.idempotency.as_ref().filter(|_| self.engine.spool.is_some()),
         };
-        let prepared = self.prepare_writes(records, ids, now).await?;
+        let mut prepared = self.prepare_writes(records, ids, now).await?;
+        let places = std::mem::take(&mut prepared.places);
         batch.events.push(Self::journal("records.written", prepared.writes.len(), now)?);
-        self.commit_records(batch, prepared).await.map(|(report, _)| report)
+        let (report, _) = self.commit_records(batch, prepared).await?;
+        let records = places.into_iter().filter_map(|place| report.records.get(place).cloned()).collect();
+        Ok(WriteReport { records, ..report })
     }
 
     /// See [`MemoryManager::log_audit`].
@@ -292,20 +298,34 @@ impl MemoryManager {
 
     async fn prepare_writes(&self, drafts: Vec<NewRecord>, ids: Minting<'_>, now: Timestamp) -> Result<Prepared> {
         self.known(self.engine.check_model(&self.namespace).await)?;
-        let mut writes = Vec::with_capacity(drafts.len());
+        let (mut writes, mut places) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
         let mut seen: HashMap<RecordId, usize> = HashMap::with_capacity(drafts.len());
         for (i, draft) in drafts.into_iter().enumerate() {
+            let by_content = draft.id.is_none() && ids.dedupe == Dedupe::ByContent;
             let write =
                 self.accept_record(draft, (ids, i), now).map_err(|error| error.within(format!("records[{i}]")))?;
-            if let Some(earlier) = seen.insert(write.record.id.clone(), i) {
-                let found =
-                    format!("{} also at records[{earlier}]", mnemic_core::ids::quoted(write.record.id.as_str()));
-                return Err(Error::invalid(format!("records[{i}].id"), "an id that occurs once", found));
+            match seen.get(&write.record.id).copied() {
+                Some(place) if by_content => {
+                    places.push(place);
+                    if let Some(earlier) = writes.get_mut(place) {
+                        *earlier = write;
+                    }
+                }
+                Some(place) => {
+                    let earlier = places.iter().position(|of| *of == place).unwrap_or(place);
+                    let found =
+                        format!("{} also at records[{earlier}]", mnemic_core::ids::quoted(write.record.id.as_str()));
+                    return Err(Error::invalid(format!("records[{i}].id"), "an id that occurs once", found));
+                }
+                None => {
+                    seen.insert(write.record.id.clone(), writes.len());
+                    places.push(writes.len());
+                    writes.push(write);
+                }
             }
-            writes.push(write);
         }
         let warnings = self.embed_writes(&mut writes).await;
-        Ok(Prepared { writes, warnings })
+        Ok(Prepared { writes, places, warnings })
     }
 
     fn accept_record(&self, draft: NewRecord, (ids, i): (Minting<'_>, usize), now: Timestamp) -> Result<RecordWrite> {
@@ -352,7 +372,7 @@ impl MemoryManager {
 
     /// Commits and brings the indexes up to date. A failing index never fails a commit: it catches up from the feed.
     async fn commit_records(&self, mut batch: Batch, prepared: Prepared) -> Result<(WriteReport, Vec<Appended>)> {
-        let Prepared { writes, mut warnings } = prepared;
+        let Prepared { writes, mut warnings, places: _ } = prepared;
         batch.writes.clone_from(&writes);
         let events = batch.events.len();
         let intent = self.engine.intend(&self.namespace);
