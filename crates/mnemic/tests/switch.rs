@@ -242,3 +242,24 @@ async fn what_waits_in_a_spool_while_the_memory_moves_is_made_at_the_new_place_o
     }
     assert!(cut_off.health_check().await.details.iter().all(|detail| !detail.message.contains("kept aside")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_read_a_copy_reads_what_comes_after_it_from_the_beginning() {
+    let places = tempfile::tempdir().unwrap();
+    let (from, to) = (places.path().join("from"), places.path().join("to"));
+    let (source, target) = (directory(&from), directory(&to));
+    some(&source, 5).await;
+    let other = directory(&to);
+    source.migrate_to(&target, |_| {}).await.unwrap();
+    assert_eq!(other.retrieve(&Query::new("Statement r1")).await.unwrap().hits[0].record.id, id("r1"));
+    source.abort_migration(&target).await.unwrap();
+    for i in 0..20 {
+        write(&target, &format!("later{i}")).await;
+    }
+    for memory in [&other, &directory(&to)] {
+        let found = memory.retrieve(&Query::new("Statement later0")).await.unwrap();
+        assert_eq!(found.hits[0].record.id, id("later0"), "the index of the copy stood as far as the first of these");
+        memory.close().await.unwrap();
+    }
+    assert!(directory(&to).verify().await.unwrap().faults.is_empty());
+}

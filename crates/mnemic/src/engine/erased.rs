@@ -32,7 +32,7 @@ impl Engine {
             placed.index.drop_namespace(namespace).await?;
             *feed = super::Feed::default();
         }
-        self.forget_setup(namespace);
+        self.begin_anew(namespace, false);
         Ok(())
     }
 

@@ -1,7 +1,11 @@
 //! Keeping indexes in step with the ledger's feed. Not here: how one stands when it is searched (`standing`), and taking out what was
 //! erased (`erased`).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use mnemic_core::{
@@ -221,9 +225,14 @@ impl Engine {
         model: Option<&EmbeddingModel>,
     ) -> Result<()> {
         // Asked before anything is read: what changes on the way is prepared for once more.
-        let life = self.state(namespace).life();
+        let state = self.state(namespace);
+        let life = state.life();
         if feed.prepared == life {
             return Ok(());
+        }
+        if feed.prepared < state.emptied_for.load(Ordering::SeqCst) && self.is_near(index) {
+            self.note_emptied(namespace);
+            index.drop_namespace(namespace).await?;
         }
         match index.prepare(namespace, model).await {
             Ok(()) => {}

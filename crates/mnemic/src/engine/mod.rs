@@ -122,6 +122,8 @@ pub(crate) struct Engine {
 struct NamespaceState {
     /// Which life of the namespace this is, from 1. What was seen of its indexes in an earlier one tells nothing.
     life: AtomicU64,
+    /// The latest life whose indexes in this process are to be emptied before they are fed.
+    emptied_for: AtomicU64,
     setup: Mutex<Setup>,
     /// One for each index, in the engine's order.
     followers: Vec<Follower>,
@@ -184,13 +186,14 @@ impl NamespaceState {
     }
 
     /// Begins another life of the namespace.
-    fn begin_anew(&self) {
+    fn begin_anew(&self) -> u64 {
         // Before anything is cleared, so that nobody puts back what the life before knew.
-        self.life.fetch_add(1, Ordering::SeqCst);
+        let life = self.life.fetch_add(1, Ordering::SeqCst) + 1;
         *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Setup::Unknown;
         for follower in &self.followers {
             *follower.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+        life
     }
 }
 
@@ -238,6 +241,7 @@ impl Engine {
         }
         let made = || NamespaceState {
             life: AtomicU64::new(1),
+            emptied_for: AtomicU64::new(0),
             setup: Mutex::default(),
             followers: self.indexes.iter().map(|_| Follower::default()).collect(),
             under_way: Arc::default(),
@@ -257,7 +261,6 @@ impl Engine {
 
     /// Refuses to mix embedding spaces, before something is stored in one.
     pub(crate) async fn check_model(&self, namespace: &Namespace) -> Result<()> {
-
         self.state(namespace).doubt_empty();
         self.check_model_lately(namespace).await
     }
@@ -317,9 +320,14 @@ impl Engine {
         self.role_life
     }
 
-    /// Lets go of what is known of a namespace's indexes and models.
-    fn forget_setup(&self, namespace: &Namespace) {
-        self.state(namespace).begin_anew();
+    /// Lets go of what is known of a namespace's indexes and models. What an index in this process holds is not believed either if it is
+    /// to be read `from_the_beginning`.
+    fn begin_anew(&self, namespace: &Namespace, from_the_beginning: bool) {
+        let state = self.state(namespace);
+        let life = state.begin_anew();
+        if from_the_beginning {
+            state.emptied_for.fetch_max(life, Ordering::SeqCst);
+        }
     }
 
     /// How often an index of the namespace was emptied to be made anew. Who searches while this changes may find nothing where there is

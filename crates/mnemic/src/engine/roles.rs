@@ -227,7 +227,9 @@ impl Engine {
         let before = seen.insert(namespace.clone(), Seen { assignment, at });
         drop(seen);
         if before.is_some_and(|before| before.assignment.epoch != epoch) {
-            self.forget_setup(namespace);
+            // Whoever serves anew may hold something else than what was seen here before: the copy was taken away, and others wrote.
+            let from_the_beginning = matches!(role, Role::Serving { .. });
+            self.begin_anew(namespace, from_the_beginning);
         }
         role
     }

@@ -211,7 +211,7 @@ mod tests {
         write(&memory, "common a").await;
         assert_eq!(found(&memory).await, ["common a"]);
         let feeding = Arc::clone(&engine.state(namespace).followers[0].feed).lock_owned().await;
-        engine.forget_setup(namespace);
+        engine.begin_anew(namespace, false);
         let reader = tokio::spawn({
             let memory = memory.clone();
             async move { found(&memory).await }

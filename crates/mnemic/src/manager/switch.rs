@@ -335,9 +335,16 @@ impl MemoryManager {
         self.unseal(target).await?;
         // Whoever still believes that the memory moved there would write into the namespace that is left.
         self.outlive_roles(target, begun).await;
-        let cleared = target.engine.ledger.clear(&target.namespace, copy.epoch).await?;
-        target.engine.note_role(&target.namespace, cleared);
-        target.engine.drop_indexes(&target.namespace).await
+        target.clear_away(copy.epoch).await
+    }
+
+    /// Removes what is here, and what its indexes hold.
+    async fn clear_away(&self, epoch: u64) -> Result<()> {
+        // Before as well as after: who dies in between leaves no index of what is gone, and what comes next may reach its position.
+        self.engine.drop_indexes(&self.namespace).await?;
+        let cleared = self.engine.ledger.clear(&self.namespace, epoch).await?;
+        self.engine.note_role(&self.namespace, cleared);
+        self.engine.drop_indexes(&self.namespace).await
     }
 
     async fn unseal(&self, target: &Self) -> Result<()> {
@@ -363,9 +370,7 @@ impl MemoryManager {
             target.assign(&served, Role::default()).await?;
         }
         let left = self.assignment().await?;
-        let cleared = self.engine.ledger.clear(&self.namespace, left.epoch).await?;
-        self.engine.note_role(&self.namespace, cleared);
-        self.engine.drop_indexes(&self.namespace).await
+        self.clear_away(left.epoch).await
     }
 }
 
