@@ -66,6 +66,34 @@ def test_a_memory_stays_in_its_process(open_memory: Callable[..., MemoryManager]
     assert before.get(["b"])[0].version == 1  # type: ignore[union-attr]
 
 
+def test_a_child_that_lets_go_of_a_memory_does_not_wait_for_threads_of_its_parent(tmp_path: Path) -> None:
+    """What a worker's initializer does when it takes another memory by the same name, and a worker that ends as programs do."""
+    program = textwrap.dedent(
+        """
+        import os, sys
+        from mnemic import create_embedded_memory_manager
+        memory = create_embedded_memory_manager(sys.argv[1])
+        memory.write("written before")
+        children = []
+        for way in ("another", "none", "exit"):
+            child = os.fork()
+            if child == 0:
+                if way == "another":
+                    memory = create_embedded_memory_manager(sys.argv[1])
+                    memory.write("written by the child")
+                elif way == "none":
+                    del memory
+                sys.exit(0)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+        assert memory.stats()["records"] == 2
+        """
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "m")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_child_in_a_loop_is_refused_too(memory: MemoryManager) -> None:
     import asyncio
 

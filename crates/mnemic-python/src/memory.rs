@@ -22,6 +22,15 @@ pub(crate) struct Memory {
     process: u32,
 }
 
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // A forked child has none of the threads that the end of a memory waits for, so there it has no end.
+        if self.process != std::process::id() {
+            std::mem::forget(self.manager.clone());
+        }
+    }
+}
+
 impl Memory {
     /// The handle and the runtime, in the process that opened the memory.
     fn here(&self) -> Result<(MemoryManager, Arc<Runtime>)> {

@@ -48,7 +48,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 pub struct SqliteConfig {
     /// The directory; made if it does not exist.
     pub directory: PathBuf,
-    /// How many namespaces are kept open; each takes about six file descriptors. Those in use are never closed.
+    /// How many namespaces are kept open; each takes about six file descriptors. Those in use are never closed. Usually 128, fewer where
+    /// the process may open few files.
     pub max_open_namespaces: usize,
     /// How long a write waits for a write of another process.
     pub busy_timeout: Duration,
@@ -57,8 +58,20 @@ pub struct SqliteConfig {
 impl SqliteConfig {
     /// The usual configuration.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), max_open_namespaces: 128, busy_timeout: Duration::from_secs(5) }
+        let most_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        Self {
+            directory: directory.into(),
+            max_open_namespaces: open_namespaces(most_files),
+            busy_timeout: Duration::from_secs(5),
+        }
     }
+}
+
+/// How many namespaces are kept open where a process may open so many files: a good third of them, so that a second directory and the
+/// rest of the program have theirs.
+fn open_namespaces(most_files: Option<u64>) -> usize {
+    const MOST: usize = 128;
+    most_files.and_then(|files| usize::try_from(files / 16).ok()).unwrap_or(MOST).clamp(4, MOST)
 }
 
 /// A ledger in one directory.
@@ -296,5 +309,16 @@ impl Ledger for SqliteLedger {
     async fn check(&self) -> Result<LedgerReport> {
         let config = self.config.clone();
         blocking(move || Ok(verify::check(&config))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_may_open_few_files_keeps_few_namespaces_open() {
+        let kept = [None, Some(u64::MAX), Some(1 << 20), Some(1024), Some(256), Some(0)].map(open_namespaces);
+        assert_eq!(kept, [128, 128, 128, 64, 16, 4]);
     }
 }
