@@ -88,6 +88,9 @@ impl Context {
 
     /// Opens the memory, creating its directory if need be: for commands that write.
     pub(crate) fn open(&self) -> Result<MemoryManager> {
+        if self.settings.profile.value == Profile::Dev {
+            tracing::warn!("this memory is in this process and ends with the command; name a directory with --dir");
+        }
         Ok(self.builder()?.build(self.namespace().clone())?)
     }
 

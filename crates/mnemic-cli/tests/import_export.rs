@@ -362,3 +362,15 @@ fn a_corpus_is_measured_by_words_by_embedding_and_by_both() {
     home.fails(2, &["eval", "--corpus", TALKS]);
     home.fails(2, &["eval", "--corpus", TALKS, "--queries", QUESTIONS, "--weights", "0,1"]);
 }
+
+#[test]
+fn a_namespace_that_the_command_names_is_the_one_that_is_filled_or_the_file_is_refused() {
+    let home = filled();
+    let text = export(&home, "out.jsonl", &["-n", "garden-1"]);
+    let refused = home.fails(2, &["-n", "other", "import", "out.jsonl"]);
+    assert!(refused.contains("the command says other and the file garden-1"), "{refused}");
+    assert!(home.data(&["namespaces"])["namespaces"].as_array().unwrap().iter().all(|name| name != "other"));
+    let data = home.data(&["-n", "other", "import", "out.jsonl", "--namespace-per-conversation=false"]);
+    assert_eq!(data["namespaces"]["other"]["new"], records(&text).len());
+    assert_eq!(home.data(&["-n", "garden-1", "import", "out.jsonl"])["namespaces"]["garden-1"]["new"], 0);
+}

@@ -122,6 +122,17 @@ fn env_names_the_deployment_unless_something_stronger_names_the_profile() {
         assert_eq!((settings.namespace.value.as_str(), settings.namespace.origin), (namespace, Origin::Default));
         assert_eq!(settings.embedder.value, embedder);
     }
+    world.set("ENV", "development");
+    world.file("project/sub/.env", "MNEMIC_DIR=here\n");
+    assert_eq!(world.settings().profile.value, Profile::Embedded, "a directory is named to keep something in it");
+    fs::remove_file(world.path("project/sub/.env")).unwrap();
+    for elsewhere in ["production", "test"] {
+        world.set("ENV", elsewhere);
+        world.flags.dir = Some("there".into());
+        assert_eq!(world.settings().profile.value, Profile::Embedded, "the command line is stronger");
+        world.flags.dir = None;
+    }
+    world.set("ENV", "production");
     world.file("project/mnemic.toml", "profile = 'dev'\nnamespace = 'named'");
     assert_eq!(world.settings().profile.value, Profile::Production);
     assert_eq!(world.settings().namespace.value.as_str(), "named");

@@ -36,14 +36,26 @@ fn an_unknown_env_is_a_fault_and_a_shells_start_up_file_is_none() {
 #[test]
 fn a_malformed_line_of_dotenv_is_named_by_number_and_not_shown() {
     let world = World::new();
-    world.file("project/sub/.env", format!("A=1\nthis is {KEY}\nB=2\nC=\"{KEY}\n"));
+    world.file(
+        "project/sub/.env",
+        format!("A=1\nOPENAI_API_KEY {KEY}\nB=2\nexport MNEMIC_LOG: debug\nC=\"{KEY}\nMNEMIC_NAMESPACE=swallowed\n"),
+    );
     let faults = world.faults();
-    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert_eq!(faults.len(), 3, "{faults:#?}");
     assert!(faults[0].starts_with("project/sub/.env:2: expected NAME=value"), "{faults:#?}");
     assert!(faults[1].starts_with("project/sub/.env:4: "), "{faults:#?}");
+    assert!(faults[2].starts_with("project/sub/.env:5: "), "an open quote takes what comes after it: {faults:#?}");
     assert!(!faults.concat().contains(KEY));
     world.file("project/sub/.env", b"A=\xff");
     assert!(world.fault().starts_with("project/sub/.env: expected UTF-8"));
+}
+
+#[test]
+fn what_other_programs_keep_in_dotenv_is_passed_over() {
+    let world = World::new();
+    let others = "APP_NAME=My App\nJSON={\"a\": 1}\nKEY: value\nFOO\nA-B=c\nMNEMIC_NAMESPACE=ours\nA=it's\n";
+    world.file("project/sub/.env", others);
+    assert_eq!(world.settings().namespace.value.as_str(), "ours");
 }
 
 #[test]

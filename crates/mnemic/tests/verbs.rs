@@ -177,7 +177,10 @@ async fn forgetting_leaves_nothing_to_find_and_the_chain_still_verifies() {
 
         let dry = manager.forget(&Selector::Subject(user("boris")), Trial::Dry).await.unwrap();
         assert_eq!((dry.forgotten.records.len(), dry.sequence), (1, None));
-        manager.forget(&Selector::Subject(user("boris")), Trial::Real).await.unwrap();
+        let done = manager.forget(&Selector::Subject(user("boris")), Trial::Real).await.unwrap().forgotten;
+        let expected = (dry.forgotten.events, dry.forgotten.threads);
+        assert_eq!((done.events, done.threads), expected, "what is shown before is what goes");
+        assert!(done.threads > 0);
         assert!(
             manager
                 .retrieve(&Query::new("Boris bees hello"))

@@ -58,7 +58,8 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
         Selector::Ids(_) | Selector::Filter(_) => show::plural(expected.forgotten.records.len(), "record"),
     };
     let events = show::plural(usize::try_from(expected.forgotten.events).unwrap_or(usize::MAX), "event");
-    ctx.confirm(&format!("Forget {what} and {events} in namespace {} for good?", ctx.namespace()))?;
+    let slots = slots_of(expected.forgotten.threads);
+    ctx.confirm(&format!("Forget {what} and {events}{slots} in namespace {} for good?", ctx.namespace()))?;
     let receipt = memory.forget(&selector, Trial::Real).await?;
     ctx.close(&memory).await;
     for left in &receipt.residue {
@@ -75,6 +76,12 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     Ok(answer(&receipt, Trial::Real).failed(failure))
 }
 
+/// The slots of a thread go as a whole, whoever else takes part in it.
+fn slots_of(threads: u64) -> String {
+    let threads = usize::try_from(threads).unwrap_or(usize::MAX);
+    if threads == 0 { String::new() } else { format!(" and all slots of {}", show::plural(threads, "thread")) }
+}
+
 fn answer(receipt: &ForgetReceipt, trial: Trial) -> Answer {
     let forgotten = &receipt.forgotten;
     let count = forgotten.records.len();
@@ -82,7 +89,8 @@ fn answer(receipt: &ForgetReceipt, trial: Trial) -> Answer {
     let text = match trial {
         Trial::Dry => {
             let listed = if ids.is_empty() { String::new() } else { format!(":\n  {}", ids.join("\n  ")) };
-            format!("would forget {} and {} events{listed}", show::plural(count, "record"), forgotten.events)
+            let slots = slots_of(forgotten.threads);
+            format!("would forget {} and {} events{slots}{listed}", show::plural(count, "record"), forgotten.events)
         }
         Trial::Real => {
             let sequence =

@@ -6,7 +6,7 @@ mod reading;
 use std::{fmt::Write as _, path::PathBuf};
 
 use indicatif::ProgressBar;
-use mnemic::{Namespace, NewEvent, Object, ThreadId, UserId, Value, ids::quoted};
+use mnemic::{Namespace, NewEvent, Object, ThreadId, UserId, Value, config::Origin, ids::quoted};
 use reading::{Outcome, RowFault, read_all};
 
 use crate::{
@@ -83,7 +83,11 @@ pub(crate) async fn run(ctx: &Context, args: &Args) -> Result<Answer> {
     let wanted = Wanted { format: args.format, defaults, columns: args.column.clone() };
     let memory = ctx.open()?;
     let source = open(&args.file, wanted)?;
-    let split = if args.namespace_per_conversation == Some(false) { Split::Never } else { Split::ByPlace };
+    let split = match args.namespace_per_conversation {
+        Some(false) => Split::Never,
+        None if ctx.settings.namespace.origin == Origin::Flag => Split::Named,
+        Some(true) | None => Split::ByPlace,
+    };
     let placement = Placement { memory: memory.clone(), split, prefix: args.prefix.clone() };
     let mut loader = Loader::new(placement, args.dry_run);
     let bar = ctx.progress(source.length, "importing");

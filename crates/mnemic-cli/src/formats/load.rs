@@ -7,8 +7,8 @@ use std::{
 };
 
 use mnemic::{
-    AppendOutcome, Error, MemoryManager, MemoryRecord, Namespace, NewEvent, NewRecord, RecordId, Result, RevisionKind,
-    SetSlots, SlotMode, ThreadId, Timestamp, WriteOptions, ids::quoted, limits, policy, wire,
+    AppendOutcome, Error, ErrorKind, MemoryManager, MemoryRecord, Namespace, NewEvent, NewRecord, RecordId, Result,
+    RevisionKind, SetSlots, SlotMode, ThreadId, Timestamp, WriteOptions, ids::quoted, limits, policy, wire,
 };
 
 use super::{Item, What, counts::Loaded, own::FileEmbedding};
@@ -37,6 +37,8 @@ pub(crate) enum Split {
     ByPlace,
     /// Everything into one.
     Never,
+    /// One that was named; a file that names another is refused.
+    Named,
 }
 
 /// How a record of a file meets what memory holds under its id.
@@ -111,6 +113,8 @@ impl Loader {
     pub(crate) async fn push(&mut self, item: Item) -> Result<Result<()>> {
         let namespace = match self.namespace(item.place.as_deref()) {
             Ok(namespace) => namespace,
+            // Every item would be refused so.
+            Err(error) if self.placement.split == Split::Named => return Err(error),
             Err(error) => return Ok(Err(error)),
         };
         match item.what {
@@ -143,8 +147,19 @@ impl Loader {
 
     fn namespace(&self, place: Option<&str>) -> Result<Namespace> {
         match (place, self.placement.split) {
+            (Some(place), Split::Named) => {
+                let (own, named) = (self.placement.memory.namespace(), namespace_for(&self.placement.prefix, place)?);
+                if named == *own {
+                    return Ok(named);
+                }
+                let message = format!(
+                    "namespace: the command says {own} and the file {named}; leave -n away to bring each item into the namespace that the \
+                     file says, or add --namespace-per-conversation=false to bring all into {own}"
+                );
+                Err(Error::new(ErrorKind::InvalidInput, message).with_field("namespace"))
+            }
             (Some(place), Split::ByPlace) => namespace_for(&self.placement.prefix, place),
-            (_, Split::Never) | (None, Split::ByPlace) => Ok(self.placement.memory.namespace().clone()),
+            (_, Split::Never) | (None, Split::ByPlace | Split::Named) => Ok(self.placement.memory.namespace().clone()),
         }
     }
 

@@ -62,7 +62,20 @@ impl SqliteLedger {
 fn copy(source: &Path, target: &Path, kind: Source, busy_timeout: Duration) -> Outcome<()> {
     directory::check_marker(source)?;
     refuse_inside(source, target)?;
+    let was_there = target.is_dir();
     directory::make_empty(target)?;
+    let filled = fill(source, target, kind, busy_timeout);
+    if filled.is_err() {
+        // Nothing but what this call made: another try finds what this one found. What cannot be removed is told by that one.
+        drop(fs::remove_dir_all(target.join("namespaces")));
+        if !was_there {
+            drop(fs::remove_dir(target));
+        }
+    }
+    filled
+}
+
+fn fill(source: &Path, target: &Path, kind: Source, busy_timeout: Duration) -> Outcome<()> {
     for namespace in directory::namespaces(source)? {
         let (from, to) = (directory::of_namespace(source, &namespace), directory::of_namespace(target, &namespace));
         if directory::has_ledger(&from)? {
@@ -135,8 +148,12 @@ fn copy_database(from: &Path, to: &Path, kind: Source, busy_timeout: Duration) -
         Connection::open_with_flags(&target_file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     target.pragma_update(None, "synchronous", "full")?;
     let backup = Backup::new(&source, &mut target)?;
-    // All pages in one step are one snapshot of the source; its writers go on meanwhile.
-    let step = backup.step(-1).map_err(|error| Fault::Mnemic(Fault::from(error).classify(&source_file)))?;
+    // All pages in one step are one snapshot of the source; its writers go on meanwhile. Whose disk is full it does not say, but only the
+    // target is written to.
+    let step = backup.step(-1).map_err(|error| {
+        let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        Fault::Mnemic(Fault::from(error).classify(if full { &target_file } else { &source_file }))
+    })?;
     drop(backup);
     if step != rusqlite::backup::StepResult::Done {
         return Err(corrupted(&source_file, "it could not be copied in one step").into());

@@ -6,7 +6,8 @@ use mnemic_core::{ids::quoted, suggest::nearest};
 
 use super::{faults::Faults, sources};
 
-/// The variables of a `.env` file; none if there is no file. A malformed line is a fault that names its place and not its value.
+/// The variables of a `.env` file; none if there is no file. A malformed line that sets something of ours is a fault that names its place
+/// and not its value; those of other programs, which may read the file in their own way, are passed over.
 pub(super) fn read(path: &Path, faults: &mut Faults) -> BTreeMap<String, String> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -36,6 +37,7 @@ pub(super) fn read(path: &Path, faults: &mut Faults) -> BTreeMap<String, String>
                 // As with the environment of a shell that sources the file, the last one stands.
                 variables.insert(name, value);
             }
+            Err(dotenvy::Error::LineParse(lines, _)) if !lines.lines().any(is_ours) => {}
             Err(dotenvy::Error::LineParse(line, _)) => {
                 let place = format!("{}:{}", path.display(), line_of(text, &line));
                 faults.push(place, "expected NAME=value, found a line that cannot be read");
@@ -44,6 +46,15 @@ pub(super) fn read(path: &Path, faults: &mut Faults) -> BTreeMap<String, String>
         }
     }
     variables
+}
+
+/// Whether a line begins with the name of a variable that means something here. An open quote makes several lines one.
+fn is_ours(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let name = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+    let secret = |name: &str| sources::SECRETS.contains(&name.strip_suffix("_FILE").unwrap_or(name));
+    name == "ENV" || name.starts_with("MNEMIC_") || secret(name)
 }
 
 /// Which line, from 1, the malformed text begins at.

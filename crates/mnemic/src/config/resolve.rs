@@ -67,7 +67,8 @@ struct Chosen {
     namespace: &'static str,
 }
 
-/// `MNEMIC_PROFILE` in the environment or `.env` is stronger than `ENV` in either, and `ENV` than the files.
+/// `MNEMIC_PROFILE` in the environment or `.env` is stronger than `ENV` in either, and `ENV` than the files. Many programs set `ENV` for
+/// themselves, so a directory that the command line names is stronger too, and one that is named anywhere than `development`.
 fn profile(reader: &mut Reader<'_>) -> Option<Chosen> {
     let sources = reader.sources;
     let stronger = [&sources.flags, &sources.environment, &sources.env_file];
@@ -77,7 +78,7 @@ fn profile(reader: &mut Reader<'_>) -> Option<Chosen> {
     let deployment = [&sources.environment, &sources.env_file]
         .into_iter()
         .find_map(|layer| layer.get("ENV").filter(|raw| !is_shell_file(&raw.value)));
-    if let Some(raw) = deployment {
+    if let Some(raw) = deployment.filter(|_| !sources.flags.contains_key("dir")) {
         return by_deployment(reader, raw);
     }
     if let Some(raw) = sources.find("profile") {
@@ -92,7 +93,9 @@ fn named_profile<'a>(reader: &mut Reader<'a>, raw: &'a Raw) -> Option<Chosen> {
 }
 
 fn by_deployment<'a>(reader: &mut Reader<'a>, raw: &'a Raw) -> Option<Chosen> {
+    let sources = reader.sources;
     let (value, namespace) = match reader.text(raw)? {
+        "development" if sources.find("dir").is_some() => (Profile::Embedded, "default"),
         "development" => (Profile::Dev, "default"),
         "staging" => (Profile::Production, "staging"),
         "production" => (Profile::Production, "production"),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mnemic_core::{
-    EraseTarget, Erasure, Error, Field, Filter, MemoryRecord, RecordId, Result, RevisionKind, Sequence, UserId, limits,
+    ChainedEvent, EraseTarget, Erasure, Error, Field, Filter, MemoryRecord, RecordId, Result, RevisionKind, Sequence,
+    ThreadId, UserId, limits,
     ports::{EventRange, Read},
 };
 
@@ -36,7 +37,7 @@ pub struct Forgotten {
 /// Proof of a forgetting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForgetReceipt {
-    /// What was removed; with a dry run, what would be (revisions and threads are not counted then).
+    /// What was removed; with a dry run, what would be (revisions are not counted then).
     pub forgotten: Forgotten,
     /// The position of the event that tells of it; `None` for a dry run or if there was nothing.
     pub sequence: Option<Sequence>,
@@ -169,30 +170,39 @@ impl MemoryManager {
     }
 
     async fn would_forget(&self, target: &EraseTarget) -> Result<ForgetReceipt> {
-        let (records, events) = match target {
+        let (records, events, threads) = match target {
             EraseTarget::Records(ids) => {
                 let stored = self.engine.ledger.fetch(&self.namespace, ids, Read::default()).await?;
                 let found: Vec<_> = stored.into_iter().flatten().map(|stored| stored.record).collect();
                 let events: BTreeSet<_> = found.iter().flat_map(|record| record.provenance.events.iter()).collect();
-                (found.iter().map(|record| record.id.clone()).collect(), events.len() as u64)
+                (found.iter().map(|record| record.id.clone()).collect(), events.len() as u64, 0)
             }
             EraseTarget::Subject(user_id) => {
                 let records = self.read_all(&Filter::equals(Field::UserId, user_id.as_str())).await?;
-                (records.into_iter().map(|record| record.id).collect(), self.count_events(user_id).await?)
+                let mut threads: BTreeSet<ThreadId> =
+                    records.iter().filter_map(|record| record.thread_id.clone()).collect();
+                let range = EventRange { user_id: Some(user_id.clone()), ..EventRange::default() };
+                let mut events = 0;
+                let add = |entry: ChainedEvent| {
+                    events += 1;
+                    threads.extend(entry.event.map(|event| event.thread_id));
+                    Ok(())
+                };
+                self.each_event(&range, add).await?;
+                let ids = records.into_iter().map(|record| record.id).collect();
+                (ids, events, self.count_with_slots(threads).await?)
             }
         };
-        let forgotten = Forgotten { records, events, ..Forgotten::default() };
+        let forgotten = Forgotten { records, events, threads, ..Forgotten::default() };
         Ok(ForgetReceipt { forgotten, ..ForgetReceipt::default() })
     }
 
-    async fn count_events(&self, user_id: &UserId) -> Result<u64> {
-        let range = EventRange { user_id: Some(user_id.clone()), ..EventRange::default() };
+    async fn count_with_slots(&self, threads: BTreeSet<ThreadId>) -> Result<u64> {
         let mut count = 0;
-        let add = |_| {
-            count += 1;
-            Ok(())
-        };
-        self.each_event(&range, add).await?;
+        for thread in threads {
+            let history = self.engine.ledger.slots_history(&self.namespace, &thread).await?;
+            count += u64::from(!history.is_empty());
+        }
         Ok(count)
     }
 }

@@ -221,12 +221,16 @@ impl MemoryManager {
     /// well both answer. What is written while this runs shows as a difference.
     ///
     /// # Errors
-    /// `Unsupported` for a target without an embedder, and what either side gives; differences are in the answer.
+    /// `Unsupported` for a target without an embedder, `NotFound` for one that holds nothing, and what either side gives; differences are in
+    /// the answer.
     pub async fn compare_reembedded(&self, target: &Self, gate: &QualityGate) -> Result<ReembeddingReport> {
         let Some(model) = target.engine.embedder.model() else {
             let message = "target: expected a memory with an embedder, found one without";
             return Err(Error::new(ErrorKind::Unsupported, message).with_field("target"));
         };
+        if target.place().await?.holds.head == ChangeSeq::default() {
+            return Err(Error::not_found(format!("a copy with other embeddings in {}", target.address()?)));
+        }
         Ok(ReembeddingReport {
             comparison: compare_expecting(self.side(), target.side(), Expected::By(model)).await?,
             missing: missing(target.side(), target.engine.embedder.as_ref()).await?,
