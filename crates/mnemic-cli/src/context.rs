@@ -2,6 +2,7 @@
 //! (`mnemic::config`).
 
 use std::{
+    fs,
     io::{self, BufRead, IsTerminal},
     path::{Path, PathBuf},
     sync::{
@@ -89,7 +90,7 @@ impl Context {
     /// Opens the memory, creating its directory if need be: for commands that write.
     pub(crate) fn open(&self) -> Result<MemoryManager> {
         if self.settings.profile.value == Profile::Dev {
-            tracing::warn!("this memory is in this process and ends with the command; name a directory with --dir");
+            tell("mnemic: this memory is in this process and ends with the command; name a directory with --dir\n");
         }
         Ok(self.builder()?.build(self.namespace().clone())?)
     }
@@ -102,8 +103,32 @@ impl Context {
                 let message = format!("dir: expected a memory at {}, found nothing", directory.display());
                 return Err(Failure::not_found(message).hint("mnemic init makes one, mnemic demo fills one to look at"));
             }
+            self.tell_if_misspelt(&directory.join("namespaces"));
         }
         self.open()
+    }
+
+    /// A namespace that holds nothing beside others that do is likely misspelt.
+    fn tell_if_misspelt(&self, namespaces: &Path) {
+        if namespaces.join(self.namespace().as_str()).exists() {
+            return;
+        }
+        let entries = fs::read_dir(namespaces).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| Namespace::new(entry.file_name().to_str()?).ok())
+            .map(|name| name.to_string())
+            .collect();
+        names.sort();
+        let more = names.len().saturating_sub(5);
+        names.truncate(5);
+        if !names.is_empty() {
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            tell(&format!(
+                "mnemic: namespace {} holds nothing; there are {}{more}\n",
+                self.namespace(),
+                names.join(", ")
+            ));
+        }
     }
 
     /// The parts that the settings ask for.

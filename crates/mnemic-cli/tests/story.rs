@@ -330,3 +330,14 @@ fn another_embedder_than_the_one_written_with_is_refused_by_name() {
     home.ok(&["add", "with the built-in model now"]);
     assert_eq!(home.found(&["words"]).first().map(String::as_str), Some("kept by its words"));
 }
+
+#[test]
+fn a_namespace_that_holds_nothing_beside_others_is_told() {
+    let home = Home::new();
+    home.ok(&["-n", "lease", "add", "The lease ends in May"]);
+    for command in [&["search", "lease"][..], &["list"], &["stats"]] {
+        let told = home.run(&[&["-n", "laese"], command].concat());
+        assert!(told.err.contains("namespace laese holds nothing; there are lease"), "{told:?}");
+        assert!(!home.run(&[&["-n", "lease"], command].concat()).err.contains("holds nothing"));
+    }
+}

@@ -252,6 +252,10 @@ impl<T: Ledger + ?Sized> Ledger for Faulty<T> {
         pass!(self.erase(namespace, erasure))
     }
 
+    async fn models(&self, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
+        pass!(self.models(namespace))
+    }
+
     async fn report(&self, namespace: &Namespace) -> Result<NamespaceReport> {
         pass!(self.report(namespace))
     }

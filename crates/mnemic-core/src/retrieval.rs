@@ -71,7 +71,8 @@ pub struct Explanation {
 pub struct Hit {
     /// The record.
     pub record: MemoryRecord,
-    /// The final score, 0 to 1, higher is better.
+    /// The final score, 0 to 1, higher is better. It orders the hits of one retrieval: each leg's best hit counts in full, whatever it is
+    /// about. How close a hit is by itself, `raw` of its legs tells.
     pub score: f64,
     /// Why.
     pub explanation: Explanation,

@@ -39,6 +39,7 @@ impl Clock for RuntimeClock {
 /// One limit, and the queue before it.
 struct Gate {
     what: &'static str,
+    per_minute: f64,
     at_once: NonZeroU32,
     limiter: RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<<RuntimeClock as Clock>::Instant>>,
     clock: RuntimeClock,
@@ -60,6 +61,7 @@ impl Gate {
         let quota = Quota::per_minute(per_minute).allow_burst(at_once);
         Self {
             what,
+            per_minute: f64::from(per_minute.get()),
             at_once,
             limiter: RateLimiter::direct_with_clock(quota, clock.clone()),
             clock,
@@ -72,6 +74,12 @@ impl Gate {
         let Some(_turn) = deadline.bound(self.turn.lock()).await else {
             return Err(self.error(backend, Duration::from_secs(1)));
         };
+        // What cannot pass in time takes nothing from those that can.
+        let beyond = f64::from(cells.saturating_sub(self.at_once.get()));
+        let whole = Duration::from_secs_f64(60.0 * beyond / self.per_minute);
+        if !deadline.fits(whole) {
+            return Err(self.error(backend, whole));
+        }
         while let Some(part) = NonZeroU32::new(cells.min(self.at_once.get())) {
             match self.limiter.check_n(part) {
                 Ok(Ok(())) => cells -= part.get(),

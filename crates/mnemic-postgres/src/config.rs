@@ -10,6 +10,7 @@ use crate::tls::Trust;
 
 /// How long opening a connection may take where the DSN does not say (`connect_timeout`).
 const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(3);
 /// How long sent data may stay unacknowledged before a connection counts as lost where the DSN does not say (`tcp_user_timeout`).
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
@@ -89,7 +90,8 @@ impl Target {
             return Err(refused("a connection string that names a user"));
         }
         if driver.get_connect_timeout().is_none() {
-            driver.connect_timeout(CONNECT);
+            // Of several hosts the next one has to get its turn within one try.
+            driver.connect_timeout(if driver.get_hosts().len() > 1 { CONNECT_ONE_OF_MANY } else { CONNECT });
         }
         if driver.get_tcp_user_timeout().is_none() {
             driver.tcp_user_timeout(UNACKNOWLEDGED);
@@ -211,6 +213,7 @@ mod tests {
         assert_eq!(parsed("postgres://u@h/d?sslmode=disable").driver.get_ssl_mode(), SslMode::Disable);
         assert_eq!(parsed("postgres://u@h/d?sslmode=verify-full").driver.get_ssl_mode(), SslMode::Require);
         assert_eq!(parsed("postgres://u@h/d").driver.get_connect_timeout(), Some(&CONNECT));
+        assert_eq!(parsed("postgres://u@h,i/d").driver.get_connect_timeout(), Some(&CONNECT_ONE_OF_MANY));
     }
 
     #[test]

@@ -72,9 +72,16 @@ pub(crate) async fn upgrade_to(config: &PostgresConfig, user: &str, version: Sch
     grant(&client, user).await
 }
 
+/// Another program that upgrades is waited for; a table that somebody reads for long is not: everybody who comes after would queue behind
+/// this one.
+const WAIT_FOR_ANOTHER: &str = "SET LOCAL lock_timeout = '60s'";
+const WAIT_FOR_A_TABLE: &str = "SET LOCAL lock_timeout = '3s'";
+
 async fn locked(mut one: InOneTransaction<'_>, version: SchemaVersion) -> Result<()> {
+    one.0.batch_execute(WAIT_FOR_ANOTHER).await.map_err(|source| error::classify(&source))?;
     let lock = one.0.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
     lock.map_err(|source| error::classify(&source))?;
+    one.0.batch_execute(WAIT_FOR_A_TABLE).await.map_err(|source| error::classify(&source))?;
     one.0.batch_execute(SCHEMA).await.map_err(|source| hint(&source))?;
     migrate(&mut one, version).await?;
     one.0.batch_execute(READ_HISTORY).await.map_err(|source| hint(&source))?;
@@ -120,7 +127,8 @@ const READ_HISTORY: &str = "GRANT SELECT ON mnemic.schema_history TO mnemic_app"
 pub(crate) async fn administer(config: &PostgresConfig, sql: &str) -> Result<()> {
     let client = connect(&config.admin()?).await?;
     let all = format!(
-        "BEGIN; SET LOCAL client_min_messages = warning; SELECT pg_catalog.pg_advisory_xact_lock({LOCK}); {sql}; COMMIT"
+        "BEGIN; SET LOCAL client_min_messages = warning; {WAIT_FOR_ANOTHER}; SELECT pg_catalog.pg_advisory_xact_lock({LOCK}); \
+         {WAIT_FOR_A_TABLE}; {sql}; COMMIT"
     );
     client.batch_execute(&all).await.map_err(|source| error::classify(&source))
 }

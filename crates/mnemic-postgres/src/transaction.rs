@@ -24,10 +24,19 @@ pub enum Access {
 
 impl Access {
     /// Begins, and takes the role that owns nothing. One simple query: if beginning fails, the role is not taken either.
+    ///
+    /// The server ends what a client left that lost its network, its power or its time between two statements: else its locks would stay for as
+    /// long as the server believes in the connection, and whoever waits for them would go on waiting there after giving up here.
     pub(crate) const fn begin(self) -> &'static str {
         match self {
-            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL ROLE mnemic_app",
-            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL ROLE mnemic_app",
+            Self::Read => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL ROLE mnemic_app; \
+                 SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '15s'"
+            }
+            Self::Write => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL ROLE mnemic_app; \
+                 SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '15s'"
+            }
         }
     }
 }

@@ -27,6 +27,10 @@ const STDOUT_BYTES: usize = 64 * 1024;
 
 /// Options of `export`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "What is written is memory as it is: no earlier versions, and so no --as-of after it is imported elsewhere. \
+`mnemic backup` keeps everything; `mnemic migrate` moves everything."
+)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// The file to write, or - for standard output

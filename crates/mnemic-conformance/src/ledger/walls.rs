@@ -164,6 +164,7 @@ pub(super) async fn l05_a_report_counts_what_its_namespace_holds(h: &dyn LedgerH
     let models: BTreeSet<&EmbeddingModel> = report.models.iter().collect();
     assert_eq!(models, BTreeSet::from([&model(), &other_model()]));
     assert_eq!(models.len(), report.models.len(), "each model once");
+    assert_eq!(room.ledger().models(&room.ns).await.unwrap(), report.models, "the same without counting");
 }
 
 pub(super) async fn l24_namespaces_lists_what_holds_anything_ordered_by_name(h: &dyn LedgerHarness) {

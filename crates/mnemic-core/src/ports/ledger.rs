@@ -206,7 +206,12 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Removes so that nothing readable stays.
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt>;
 
-    /// Counts what a namespace holds.
+    /// The models of the embeddings that a namespace holds, in order: those of its report, without counting anything.
+    async fn models(&self, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
+        Ok(self.report(namespace).await?.models)
+    }
+
+    /// Counts what a namespace holds, which takes as long as it holds much.
     async fn report(&self, namespace: &Namespace) -> Result<NamespaceReport>;
 
     /// Tells whether it can serve, and what is wrong.

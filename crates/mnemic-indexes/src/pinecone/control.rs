@@ -92,10 +92,29 @@ fn digest(text: &str) -> String {
 /// The name of the index for a model: prefix, what people recognize, a digest that tells models apart, dimension.
 pub(super) fn index_name(prefix: &str, model: &EmbeddingModel) -> String {
     let short: String = digest(&model.to_string()).chars().take(8).collect();
-    let tail = format!("{short}-{}", model.dimension());
+    named(prefix, model.name(), &format!("{short}-{}", model.dimension()))
+}
+
+/// Whether an index of this tag got its name from this prefix. The tag of a long model lacks its end, which the name of the index lacks too,
+/// and letters that are not ASCII, which are marks in the name.
+fn is_named_by(prefix: &str, tag: &str, index: &str) -> bool {
+    let Some((rest, dimension)) = index.rsplit_once('-') else { return false };
+    let Some((_, short)) = rest.rsplit_once('-') else { return false };
+    let name = tag.split_once('/').map_or(tag, |(_, name)| name);
+    let name = name.rsplit_once('@').map_or(name, |(name, _)| name);
+    let tail = format!("{short}-{dimension}");
+    if named(prefix, name, &tail) == index {
+        return true;
+    }
+    let letters = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let shown = index.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(&tail));
+    tag.contains('~') && shown.is_some_and(|shown| shown.starts_with('-') && letters(name).starts_with(&letters(shown)))
+}
+
+fn named(prefix: &str, model: &str, tail: &str) -> String {
     let room = NAME_CHARACTERS.saturating_sub(prefix.len() + tail.len() + 2);
     let mut slug = String::new();
-    for c in model.name().chars() {
+    for c in model.chars() {
         let c = c.to_ascii_lowercase();
         let c = if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
         if slug.len() < room && !(c == '-' && (slug.is_empty() || slug.ends_with('-'))) {
@@ -135,9 +154,11 @@ impl Control {
         if !answer.is_success() {
             return Err(refused(&answer));
         }
-        let prefix = format!("{}-", self.config.prefix);
         let listed = answer.json::<Listed>()?.indexes;
-        let own = |index: &Described| index.model.is_some() && index.name.starts_with(&prefix);
+        // Whole names, so that `a` does not take what belongs to the prefix `a-b`.
+        let own = |index: &Described| {
+            index.model.as_deref().is_some_and(|model| is_named_by(&self.config.prefix, model, &index.name))
+        };
         Ok(listed.iter().filter_map(Described::read).filter(own).collect())
     }
 
@@ -250,6 +271,21 @@ mod tests {
 
     fn model(provider: &str, name: &str, dimension: u32) -> EmbeddingModel {
         EmbeddingModel::new(provider, name, dimension, Metric::Cosine).unwrap()
+    }
+
+    #[test]
+    fn an_index_belongs_to_the_prefix_that_named_it_and_to_no_other() {
+        let long = "x".repeat(255);
+        for name in ["static-v1", "text-embedding-3-large", "модель", "aмb-c", "a/b@c", long.as_str()] {
+            let model = model("provider", name, 512);
+            for prefix in ["mnemic", "mnemic-prod", "m", "mnemic-prod-static"] {
+                let index = index_name(prefix, &model);
+                let owners = ["mnemic", "mnemic-prod", "m", "mnemic-prod-static", "mnemic-p"];
+                let owners: Vec<_> =
+                    owners.into_iter().filter(|own| is_named_by(own, &identity(&model), &index)).collect();
+                assert_eq!(owners, [prefix], "{index}");
+            }
+        }
     }
 
     #[test]

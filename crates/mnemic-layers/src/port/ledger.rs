@@ -3,9 +3,9 @@
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem,
-    Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, StoredRecord, ThreadId, ThreadSummary,
-    Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, Filter, Namespace,
+    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, StoredRecord,
+    ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 
@@ -106,6 +106,10 @@ impl<P: Ledger + ?Sized> Ledger for Guarded<P> {
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {
         guard!(self, "ledger", Bulk, IfNothingHappened, 0, erase(namespace, erasure.clone()))
+    }
+
+    async fn models(&self, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
+        guard!(self, "ledger", Read, models(namespace))
     }
 
     async fn report(&self, namespace: &Namespace) -> Result<NamespaceReport> {

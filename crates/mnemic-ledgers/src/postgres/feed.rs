@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mnemic_core::{
-    Change, ChangeSeq, Changed, Namespace, OutboxId, OutboxItem, RecordId, Result, Sequence, ThreadId, Timestamp,
-    Version, ports::NamespaceReport,
+    Change, ChangeSeq, Changed, EmbeddingModel, Namespace, OutboxId, OutboxItem, RecordId, Result, Sequence, ThreadId,
+    Timestamp, Version, ports::NamespaceReport,
 };
 use mnemic_postgres::{Access, Answer, Pool, Query, Type, corrupted};
 
@@ -40,7 +40,7 @@ const COUNTS: &str = "SELECT
      + (SELECT coalesce(sum(pg_column_size(body)), 0)::bigint FROM mnemic.revisions WHERE namespace = $1)
      + (SELECT coalesce(sum(pg_column_size(body)), 0)::bigint FROM mnemic.events WHERE namespace = $1)";
 const MODELS: &str = "SELECT provider, name, dimension, metric FROM mnemic.models m WHERE m.namespace = $1
-     AND EXISTS (SELECT FROM mnemic.records r WHERE r.namespace = $1 AND r.model = m.no)";
+     AND EXISTS (SELECT FROM mnemic.records r WHERE r.namespace = $1 AND r.model = m.no LIMIT 1)";
 
 /// The last change.
 pub(super) async fn head(pool: &Pool, namespace: &Namespace) -> Result<ChangeSeq> {
@@ -165,13 +165,24 @@ pub(super) async fn settle(pool: &Pool, namespace: &Namespace, ids: &[OutboxId])
 }
 
 /// Counts what a namespace holds.
+pub(super) async fn models(pool: &Pool, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
+    let answers = pool.run(namespace, Access::Read, &[Query::new(MODELS)]).await?;
+    let rows = answers.first().map_or(&[][..], |answer| answer.rows.as_slice());
+    read_models(rows)
+}
+
+fn read_models(rows: &[tokio_postgres::Row]) -> Result<Vec<EmbeddingModel>> {
+    let mut models = rows.iter().map(|row| model(row, 0)).collect::<Result<Vec<_>>>()?;
+    models.sort();
+    Ok(models)
+}
+
 pub(super) async fn report(pool: &Pool, namespace: &Namespace) -> Result<NamespaceReport> {
     let answers = pool.run(namespace, Access::Read, &[Query::new(COUNTS), Query::new(MODELS)]).await?;
     let [counts, models] = answers.as_slice() else { return Err(corrupted("counts are missing")) };
     let Some(row) = counts.rows.first() else { return Ok(NamespaceReport::default()) };
     let number = |column| count(get::<Option<i64>>(row, column)?.unwrap_or(0));
-    let mut models = models.rows.iter().map(|row| model(row, 0)).collect::<Result<Vec<_>>>()?;
-    models.sort();
+    let models = read_models(&models.rows)?;
     Ok(NamespaceReport {
         records: number(0)?,
         embeddings: number(1)?,

@@ -24,9 +24,9 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use mnemic_core::{
-    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Filter, Namespace, OutboxId, OutboxItem,
-    Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, StoredRecord, ThreadId, ThreadSummary,
-    Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, Filter, Namespace,
+    OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role, StoredRecord,
+    ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 use mnemic_postgres::{Pool, PostgresConfig};
@@ -157,6 +157,10 @@ impl Ledger for PostgresLedger {
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {
         erase::erase(&self.pool, namespace, &erasure).await
+    }
+
+    async fn models(&self, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
+        feed::models(&self.pool, namespace).await
     }
 
     async fn report(&self, namespace: &Namespace) -> Result<NamespaceReport> {

@@ -2,8 +2,8 @@
 //! Not here: who writes to them (`changes`, `commit`, `erase`).
 
 use mnemic_core::{
-    Change, ChangeSeq, Changed, Digest, Idempotency, OutboxId, OutboxItem, Receipt, RecordId, Sequence, ThreadId,
-    Timestamp, Version, ports::NamespaceReport,
+    Change, ChangeSeq, Changed, Digest, EmbeddingModel, Idempotency, OutboxId, OutboxItem, Receipt, RecordId, Sequence,
+    ThreadId, Timestamp, Version, ports::NamespaceReport,
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -109,17 +109,23 @@ impl Snapshot<'_> {
     }
 }
 
-/// Counts what a namespace holds.
-pub(super) fn report(snapshot: &Snapshot<'_>) -> Outcome<NamespaceReport> {
-    let count = |sql: &str| -> Outcome<u64> { Ok(snapshot.connection.query_row(sql, (), |row| row.get(0))?) };
-    let oldest = snapshot.connection.query_row("SELECT since FROM outbox ORDER BY id LIMIT 1", (), |row| row.get(0));
-    let mut statement = snapshot.connection.prepare("SELECT DISTINCT model FROM records WHERE model IS NOT NULL")?;
+/// The models of the embeddings that are held.
+pub(super) fn models(snapshot: &Snapshot<'_>) -> Outcome<Vec<EmbeddingModel>> {
+    let held = "SELECT no FROM models m WHERE EXISTS (SELECT 1 FROM records r WHERE r.model = m.no)";
+    let mut statement = snapshot.connection.prepare_cached(held)?;
     let numbers = statement.query_map((), |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     let mut models = Vec::new();
     for number in numbers {
         models.push(snapshot.model(number)?.clone());
     }
     models.sort();
+    Ok(models)
+}
+
+/// Counts what a namespace holds.
+pub(super) fn report(snapshot: &Snapshot<'_>) -> Outcome<NamespaceReport> {
+    let count = |sql: &str| -> Outcome<u64> { Ok(snapshot.connection.query_row(sql, (), |row| row.get(0))?) };
+    let oldest = snapshot.connection.query_row("SELECT since FROM outbox ORDER BY id LIMIT 1", (), |row| row.get(0));
     Ok(NamespaceReport {
         records: count("SELECT count(*) FROM records WHERE body IS NOT NULL")?,
         embeddings: count("SELECT count(*) FROM records WHERE model IS NOT NULL")?,
@@ -129,7 +135,7 @@ pub(super) fn report(snapshot: &Snapshot<'_>) -> Outcome<NamespaceReport> {
         outbox: count("SELECT count(*) FROM outbox")?,
         outbox_since: oldest.optional()?.map(Timestamp::from_micros).transpose()?,
         head: ChangeSeq(head(snapshot.connection)?),
-        models,
+        models: models(snapshot)?,
         bytes: directory::bytes(snapshot.directory)?,
     })
 }

@@ -31,9 +31,9 @@ use std::{
 use async_trait::async_trait;
 use lru::LruCache;
 use mnemic_core::{
-    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EraseReceipt, Erasure, Error, ErrorKind, Filter, Namespace,
-    Order, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision, Role,
-    StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
+    Assignment, Batch, ChainedEvent, Change, ChangeSeq, EmbeddingModel, EraseReceipt, Erasure, Error, ErrorKind,
+    Filter, Namespace, Order, OutboxId, OutboxItem, Page, PageRequest, PastCommit, Receipt, RecordId, Result, Revision,
+    Role, StoredRecord, ThreadId, ThreadSummary, Timestamp, VersionedSlots,
     ports::{EventRange, Ledger, LedgerReport, NamespaceReport, Read, SlotsRevision},
 };
 
@@ -300,6 +300,10 @@ impl Ledger for SqliteLedger {
 
     async fn erase(&self, namespace: &Namespace, erasure: Erasure) -> Result<EraseReceipt> {
         self.namespace(namespace).write(|reply| Job::Erase(Box::new(erasure), reply)).await
+    }
+
+    async fn models(&self, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
+        self.read(namespace, Vec::new(), feed::models).await
     }
 
     async fn report(&self, namespace: &Namespace) -> Result<NamespaceReport> {

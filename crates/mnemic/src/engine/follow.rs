@@ -339,7 +339,9 @@ impl Engine {
             let stored = self.ledger.fetch(namespace, &ids, Read::default()).await?;
             let gone = ids.into_iter().zip(stored).filter(|(_, stored)| stored.is_none());
             let changes: Vec<IndexChange> = gone.map(|(id, _)| change(head, id, None, None)).collect();
-            index.apply(namespace, &changes, ChangeSeq(0)).await?;
+            if !changes.is_empty() {
+                index.apply(namespace, &changes, ChangeSeq(0)).await?;
+            }
             if held.next.is_none() {
                 return Ok(());
             }

@@ -17,7 +17,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -104,6 +104,8 @@ pub(crate) struct Engine {
     replaying: tokio::sync::Mutex<()>,
     /// Wakes the worker before its time.
     pub(crate) work: Arc<tokio::sync::Notify>,
+    /// How many pending embeddings are made at once.
+    pub(crate) drained_at_once: AtomicUsize,
     /// Namespaces with work left.
     pending: Mutex<BTreeSet<Namespace>>,
     states: Mutex<HashMap<Namespace, Arc<NamespaceState>>>,
@@ -223,6 +225,7 @@ impl Engine {
             cache,
             replaying: tokio::sync::Mutex::default(),
             work: Arc::default(),
+            drained_at_once: AtomicUsize::new(usize::MAX),
             pending: Mutex::default(),
             states: Mutex::default(),
             outages: Mutex::default(),
@@ -292,8 +295,8 @@ impl Engine {
                     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Soon)
                 };
                 let asked = Instant::now();
-                let report = tokio::time::timeout(MODEL_PATIENCE, self.ledger.report(namespace)).await.map_err(late)?;
-                match report?.models {
+                let models = tokio::time::timeout(MODEL_PATIENCE, self.ledger.models(namespace)).await.map_err(late)?;
+                match models? {
                     none if none.is_empty() => Setup::Empty(Some(asked)),
                     models => Setup::Known(models.into_iter().find(|stored| stored != ours)),
                 }

@@ -1,6 +1,6 @@
 //! Finishing what was left pending: embeddings that could not be made when their record was written. Not here: queueing it (`write`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use mnemic_core::{
     Batch, Embedding, EmbeddingWrite, ErrorKind, MemoryRecord, OutboxItem, RecordId, Result, Role, Task,
@@ -10,8 +10,9 @@ use mnemic_core::{
 use super::MemoryManager;
 use crate::engine::worker::Left;
 
-/// Outbox items taken at once.
+/// Outbox items taken at once, fewer while the embedder does not finish as many in time: what it finished of them would be lost.
 const DRAIN_PAGE: usize = 256;
+const SMALLEST_PAGE: usize = 4;
 
 impl MemoryManager {
     /// See [`MemoryManager::drain`].
@@ -37,12 +38,16 @@ impl MemoryManager {
             // Whoever serves makes them; a copy gets them from there.
             return Ok((0, Left::Nothing));
         }
-        let items = self.engine.ledger.outbox(&self.namespace, DRAIN_PAGE).await?;
+        let page = self.engine.drained_at_once.load(Ordering::Relaxed).clamp(SMALLEST_PAGE, DRAIN_PAGE);
+        let items = self.engine.ledger.outbox(&self.namespace, page).await?;
         let items: Vec<OutboxItem> = items.into_iter().filter(|item| item.task == Task::Embed).collect();
         if items.is_empty() {
             return Ok((0, Left::Nothing));
         }
-        Ok((self.embed_pending(items).await?, Left::Something))
+        let made = self.embed_pending(items).await;
+        let next = if made.is_ok() { page * 2 } else { page / 4 };
+        self.engine.drained_at_once.store(next.clamp(SMALLEST_PAGE, DRAIN_PAGE), Ordering::Relaxed);
+        Ok((made?, Left::Something))
     }
 
     async fn embed_pending(&self, items: Vec<OutboxItem>) -> Result<usize> {
