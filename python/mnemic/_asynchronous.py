@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from mnemic import _verbs as verbs
+from mnemic._drafts import EventLike, RecordLike
 from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
-from mnemic._verbs import Ask, EventLike, Order, Page, RecordLike, T
+from mnemic._verbs import Ask, Order, Page, T
 from mnemic.models import (
     AuditEvent,
     ChainedEvent,

@@ -15,7 +15,9 @@ from array import array
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from mnemic.exceptions import InvalidInputError
+from mnemic._json import integer, kind, refuse
+from mnemic.exceptions import MnemicError, UnsupportedError
+from mnemic.models import DIMENSIONS
 
 # `asyncio` and `inspect` are imported where they are needed: a program without an embedder of its own never is, and both are slow.
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class _Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = 0
+        self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -44,12 +47,37 @@ class _Background:
                 import asyncio
 
                 loop = asyncio.new_event_loop()
-                threading.Thread(target=loop.run_forever, name="mnemic-embedder", daemon=True).start()
-                self._loop, self._process = loop, os.getpid()
+                thread = threading.Thread(target=_serve, args=(loop,), name="mnemic-embedder", daemon=True)
+                thread.start()
+                self._loop, self._thread, self._process = loop, thread.ident or 0, os.getpid()
             return self._loop
+
+    def is_here(self) -> bool:
+        """Whether the caller is on the loop's thread. Whoever waits there for an embedding waits for himself."""
+        return self._thread == threading.get_ident() and self._process == os.getpid()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs the loop as long as the process lives: every memory shares it, so no embedder may end it."""
+    while not loop.is_closed():
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            # Its task has failed with it already, as with any other exception; asyncio only raises it once more.
+            continue
 
 
 _BACKGROUND = _Background()
+
+
+def refuse_to_wait(verb: str) -> None:
+    """Refuses a call that waits on the thread that would have to answer it."""
+    if _BACKGROUND.is_here():
+        raise UnsupportedError(
+            f"{verb}: expected its coroutine to be awaited within an embedder, found a call that waits, and holds up the loop "
+            "that would have to answer",
+            field="embedder",
+        )
 
 
 def _packed(vector: Iterable[float], dimension: int | None) -> bytes | None:
@@ -72,6 +100,7 @@ class Bridge:
     dimension: int | None = None
 
     def __init__(self, embedder: Embedder) -> None:
+        self._kind = kind(embedder)
         self._aembed: Callable[..., Awaitable[Sequence[Sequence[float]]]] = embedder.aembed
         import inspect
 
@@ -84,24 +113,39 @@ class Bridge:
 
     async def embed(self, purpose: str, texts: list[str]) -> list[bytes | None]:
         """Embeds texts; each entry is the components as native single-precision numbers."""
-        made = await (self._aembed(texts, purpose=purpose) if self._takes_purpose else self._aembed(texts))
-        vectors = list(made)
-        if len(vectors) != len(texts):
-            raise ValueError(f"expected {len(texts)} embeddings, one for each text, found {len(vectors)}")
-        return [_packed(vector, self.dimension) for vector in vectors]
+        try:
+            made = await (self._aembed(texts, purpose=purpose) if self._takes_purpose else self._aembed(texts))
+            vectors = list(made)
+            if len(vectors) != len(texts):
+                raise ValueError(f"expected {len(texts)} embeddings, one for each text, found {len(vectors)}")
+            return [_packed(vector, self.dimension) for vector in vectors]
+        except BaseException as error:
+            _log(self._kind, error)
+            raise
+
+
+def _log(embedder: str, error: BaseException) -> None:
+    """Tells that an embedder failed, and where. What the exception says is left to the call: it may hold the texts."""
+    import asyncio
+    import logging
+
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return
+    unsaid = MnemicError(f"{kind(error)} (its message is told to the call)").with_traceback(error.__traceback__)
+    trace = (type(unsaid), unsaid, error.__traceback__)
+    logging.getLogger("mnemic").warning("the embedder %s raised %s", embedder, kind(error), exc_info=trace)
 
 
 def bridge(embedder: Any) -> tuple[Bridge, dict[str, Any]] | None:
     """The bridge to an embedder and what it says of itself; ``None`` if it makes no embeddings at all."""
-    if not callable(getattr(embedder, "aembed", None)):
-        message = "embedder: expected an object with async def aembed(texts), found " + type(embedder).__name__
-        raise InvalidInputError(message, field="embedder")
+    _check(embedder)
     made = Bridge(embedder)
     dimension = getattr(embedder, "dimension", None)
     if dimension is None:
         dimension = _probe(made)
-    if dimension == 0:
+    if isinstance(dimension, int) and dimension == 0:
         return None
+    dimension = integer("embedder.dimension", dimension, 1, DIMENSIONS)
     made.dimension = dimension
     name = getattr(embedder, "name", None) or getattr(embedder, "model", None)
     if not isinstance(name, str):
@@ -109,10 +153,43 @@ def bridge(embedder: Any) -> tuple[Bridge, dict[str, Any]] | None:
     return made, {"name": name, "dimension": dimension}
 
 
+def _check(embedder: Any) -> None:
+    """Refuses what would fail at every call: records would be kept and never get an embedding."""
+    expected = "an object with async def aembed(texts)"
+    if isinstance(embedder, type):
+        raise refuse("embedder", expected, f"the class {embedder.__qualname__}, not an instance of it")
+    aembed = getattr(embedder, "aembed", None)
+    if not callable(aembed):
+        raise refuse("embedder", expected, kind(embedder))
+    if not _is_awaited(aembed):
+        raise refuse("embedder", expected, f"{kind(embedder)}, whose aembed is not async")
+
+
+def _is_awaited(function: Any) -> bool:
+    """Whether a call gives something to await, as far as one can tell without calling."""
+    import functools
+    import inspect
+
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if inspect.isasyncgenfunction(function):
+        return False
+    if inspect.iscoroutinefunction(function) or not (inspect.isfunction(function) or inspect.ismethod(function)):
+        # Of an object that is called, or of compiled code, nothing can be told.
+        return True
+    # A plain function may hand on what another one gives, and then says so.
+    told = str(inspect.signature(function).return_annotation)
+    return any(name in told for name in ("Awaitable", "Coroutine", "Future", "Task"))
+
+
 def _probe(made: Bridge) -> int:
     """How many components an embedding has, by making one."""
     import asyncio
 
+    if _BACKGROUND.is_here():
+        found = "one to be asked for it within an embedder, whose loop would have to answer"
+        raise refuse("embedder", "an embedder with a dimension", found)
     running = asyncio.run_coroutine_threadsafe(made.embed("document", ["dimension"]), made.background())
     vectors = running.result()
     first = vectors[0] if vectors else None

@@ -1,6 +1,6 @@
 """Python values as the JSON that the engine reads: what cannot be said in JSON is refused with the name of the field that has it.
 
-Not here: what a field means and how long it may be, which the engine checks.
+Not here: what a field means and how long it may be, which the engine checks; times (`_times`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mnemic.exceptions import InvalidInputError
 
 # More than any limit of the engine, and less than Python's own.
 _DEPTH = 200
-_INTEGERS = range(-(2**63), 2**64)
+_LEAST, _GREATEST = -(2**63), 2**64 - 1
 
 
 def refuse(field: str, expected: str, found: str) -> InvalidInputError:
@@ -24,19 +24,16 @@ def refuse(field: str, expected: str, found: str) -> InvalidInputError:
     return InvalidInputError(f"{field}: expected {expected}, found {found}", field=field)
 
 
-def time(field: str, value: datetime | str | None) -> str | None:
-    """A time as text; one without a zone means nothing."""
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise refuse(field, "a time with a time zone", value.isoformat())
-    return value.isoformat()
+def kind(value: object) -> str:
+    """The name of a value's type, with its module unless it is Python's own: there are others that are called ``bool``."""
+    of = type(value)
+    return of.__qualname__ if of.__module__ == "builtins" else f"{of.__module__}.{of.__qualname__}"
 
 
 def text(field: str, value: object) -> str:
     """A string of whole characters."""
     if not isinstance(value, str):
-        raise refuse(field, "text", type(value).__name__)
+        raise refuse(field, "text", kind(value))
     if not value.isascii():
         try:
             value.encode()
@@ -46,12 +43,31 @@ def text(field: str, value: object) -> str:
     return value
 
 
+def flag(field: str, value: object) -> bool:
+    """True or false; a text such as ``"no"`` is true to Python and meant otherwise."""
+    if not isinstance(value, bool):
+        raise refuse(field, "true or false", f"{value!r:.100}")
+    return value
+
+
+def integer(field: str, value: object, least: int, most: int | None = None) -> int:
+    """A whole number of any class that is one, such as numpy's; neither a truth value nor a float."""
+    index = getattr(type(value), "__index__", None)
+    number = None if index is None or isinstance(value, bool) else int(index(value))
+    if number is None or number < least or (most is not None and number > most):
+        to = "" if most is None else f" to {most}"
+        raise refuse(field, f"an integer from {least}{to}", f"{value!r:.100}")
+    return number
+
+
 def path(field: str, value: object) -> str:
     """A path of the file system, which the engine takes as text."""
     try:
         given = os.fsdecode(value)  # type: ignore[arg-type]
     except (TypeError, UnicodeError):
-        raise refuse(field, "a path", type(value).__name__) from None
+        raise refuse(field, "a path", kind(value)) from None
+    if not given:
+        raise refuse(field, "a path", "an empty one")
     if "\0" in given:
         raise refuse(field, "a path without NUL", f"NUL at character {given.index(chr(0))}")
     return text(field, given)
@@ -63,7 +79,7 @@ def listed(field: str, items: object) -> list[Any]:
         return [items]
     if isinstance(items, Iterable) and not isinstance(items, bytes | Mapping):
         return list(items)
-    raise refuse(field, "a list", type(items).__name__)
+    raise refuse(field, "a list", kind(items))
 
 
 def plain(field: str, value: Any, depth: int = 0) -> Any:
@@ -73,15 +89,19 @@ def plain(field: str, value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return text(field, value)
     if isinstance(value, int):
-        if value not in _INTEGERS:
+        # A subclass compares and prints as it likes; what it is as an integer is kept.
+        number = int(value)
+        if not _LEAST <= number <= _GREATEST:
             raise refuse(field, "an integer of at most 64 bits (write larger ones as text)", "a larger one")
-        return value
+        return number
     if isinstance(value, float):
         if not math.isfinite(value):
             raise refuse(field, "a finite number", str(value))
-        return value
+        return float(value)
     if isinstance(value, datetime):
-        return time(field, value)
+        if value.tzinfo is None:
+            raise refuse(field, "a time with a time zone", value.isoformat())
+        return value.isoformat()
     return _nested(field, value, depth)
 
 
@@ -100,7 +120,7 @@ def _nested(field: str, value: Any, depth: int) -> Any:
         return [plain(f"{field}[{i}]", item, depth + 1) for i, item in enumerate(value)]
     if isinstance(value, set | frozenset):
         return sorted((plain(f"{field}{{}}", item, depth + 1) for item in value), key=json.dumps)
-    raise refuse(field, "a JSON value", type(value).__name__)
+    raise refuse(field, "a JSON value", kind(value))
 
 
 def dumps(request: Mapping[str, Any]) -> bytes:

@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from mnemic import _verbs as verbs
+from mnemic._drafts import EventLike, RecordLike
+from mnemic._embedding import refuse_to_wait
 from mnemic._json import path as as_path
 from mnemic._mnemic import Memory
-from mnemic._verbs import Ask, EventLike, Order, Page, RecordLike, T
+from mnemic._verbs import Ask, Order, Page, T
 from mnemic.models import (
     AuditEvent,
     ChainedEvent,
@@ -38,6 +40,7 @@ class Synchronous:
     _memory: Memory
 
     def _run(self, ask: Ask[T]) -> T:
+        refuse_to_wait(ask.verb)
         return ask.answer(self._memory.call(ask.verb, ask.request, ask.vectors))
 
     def log_audit(self, event: EventLike) -> AuditEvent:

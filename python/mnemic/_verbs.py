@@ -5,7 +5,6 @@ The asynchronous and the synchronous form of a verb are the same value, run in t
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +14,12 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
+from mnemic import _drafts as drafts
+from mnemic._drafts import EventLike, RecordLike
 from mnemic._json import dumps as _json
-from mnemic._json import listed, plain, refuse
-from mnemic._json import time as _time
+from mnemic._json import flag, kind, listed, plain, refuse
+from mnemic._times import conditions
+from mnemic._times import time as _time
 from mnemic.models import (
     AuditEvent,
     ChainedEvent,
@@ -32,15 +34,12 @@ from mnemic.models import (
     RecordPage,
     Retrieval,
     RetrievalQuery,
-    RetrievedRecord,
     Revision,
     Slots,
     Written,
 )
 
 T = TypeVar("T")
-RecordLike = MemoryRecord | Mapping[str, Any] | str
-EventLike = AuditEvent | Mapping[str, Any]
 Order = Literal["oldest", "newest"]
 # They travel beside the JSON.
 _EMBEDDINGS = {"__all__": {"embedding"}}
@@ -79,76 +78,36 @@ def _none(_: Any) -> None:
 # Records.
 
 
-def as_record(record: RecordLike) -> MemoryRecord:
-    """A record from what callers give: a record, its fields, or only its text."""
-    if isinstance(record, RetrievedRecord):
-        borrowed = record.stored_confidence is None and record.confidence == record.likeness()
-        return record.model_copy(update={"confidence": None}) if borrowed else record
-    if isinstance(record, MemoryRecord):
-        return record
-    if isinstance(record, str):
-        return MemoryRecord(text=record)
-    if isinstance(record, Mapping):
-        return MemoryRecord.model_validate(dict(record))
-    raise refuse("records", "records, mappings or texts", type(record).__name__)
-
-
 def write(
     records: RecordLike | Iterable[RecordLike], *, idempotency_key: str | None = None, dedupe: bool = False
 ) -> Ask[Written]:
     if isinstance(records, MemoryRecord | Mapping | str):
         records = [records]
-    drafts = [_draft(i, as_record(record)) for i, record in enumerate(listed("records", records))]
-    vectors = _vectors(drafts)
+    made = [drafts.record(i, record) for i, record in enumerate(listed("records", records))]
+    vectors = drafts.embeddings(made)
     try:
         dumped = _list_of(MemoryRecord).dump_json(
-            drafts, exclude_none=True, exclude_defaults=True, exclude=_EMBEDDINGS if vectors else None
+            made, exclude_none=True, exclude_defaults=True, exclude=_EMBEDDINGS if vectors else None
         )
     except ValueError as error:
-        for i, draft in enumerate(drafts):
+        for i, draft in enumerate(made):
             plain(f"records[{i}]", draft.model_dump())
         raise refuse("records", "JSON values", f"something else ({error})") from error
-    rest = _json({"idempotency_key": idempotency_key, "dedupe": dedupe or None})
+    rest = _json({"idempotency_key": idempotency_key, "dedupe": flag("dedupe", dedupe) or None})
     comma = b"" if rest == b"{}" else b","
     request = b'{"records":' + dumped + comma + rest[1:]
-    return Ask("write", request, lambda answer: _written(drafts, answer), vectors)
+    return Ask("write", request, lambda answer: _written(made, answer), vectors)
 
 
-def _vectors(drafts: list[MemoryRecord]) -> tuple[bytes | None, ...]:
-    """What embeddings the records bring; empty where none does."""
-    if all(draft.embedding is None for draft in drafts):
-        return ()
-    return tuple(
-        None if draft.embedding is None else _packed(f"records[{i}].embedding", draft.embedding)
-        for i, draft in enumerate(drafts)
-    )
-
-
-def _packed(field: str, embedding: Iterable[float]) -> bytes:
-    """The components as native single-precision numbers, which the engine takes much faster than text."""
-    if isinstance(embedding, str | bytes):
-        raise refuse(field, "a list of numbers", type(embedding).__name__)
-    try:
-        return array("f", embedding).tobytes()
-    except (TypeError, ValueError, OverflowError) as error:
-        raise refuse(field, "a list of numbers", f"something else ({error})") from error
-
-
-def _draft(position: int, record: MemoryRecord) -> MemoryRecord:
-    """A copy of the record with its metadata in JSON's own types, as it will be read back."""
-    metadata = plain(f"records[{position}].metadata", record.metadata) if record.metadata else {}
-    return record.model_copy(update={"metadata": metadata} if metadata else None)
-
-
-def _written(drafts: list[MemoryRecord], answer: dict[str, Any]) -> Written:
+def _written(given: list[MemoryRecord], answer: dict[str, Any]) -> Written:
     reports = answer["records"]
     stored = answer.get("stored")
     if stored is not None:
         now = _records_or_none().validate_python(stored)
         # One that was removed since an earlier call wrote it is told as it was given.
-        records = [found or draft for found, draft in zip(now, drafts, strict=True)]
+        records = [found or draft for found, draft in zip(now, given, strict=True)]
     else:
-        records = [_filled(draft, report) for draft, report in zip(drafts, reports, strict=True)]
+        records = [_filled(draft, report) for draft, report in zip(given, reports, strict=True)]
     return Written(
         records,
         outcomes=[report["outcome"] for report in reports],
@@ -203,7 +162,7 @@ def list_records(
 ) -> Ask[Page[MemoryRecord]]:
     request = _json(
         {
-            "filter": filters,
+            "filter": conditions(filters),
             "user_id": user_id,
             "as_of": _time("as_of", as_of),
             "limit": limit,
@@ -231,7 +190,7 @@ def retrieve(
         filters = filters if filters is not None else query.filters
         as_of = as_of if as_of is not None else query.as_of
         mode = mode if mode != "hybrid" else query.mode
-        include_hidden = include_hidden or query.include_hidden
+        include_hidden = flag("include_hidden", include_hidden) or query.include_hidden
         query = query.query
     request = _json(
         {
@@ -239,13 +198,13 @@ def retrieve(
             "query": "" if query is None and embedding is not None else query,
             "user_id": user_id,
             "limit": topk,
-            "filter": filters,
+            "filter": conditions(filters),
             "mode": mode,
             "as_of": _time("as_of", as_of),
-            "all": include_hidden or None,
+            "all": flag("include_hidden", include_hidden) or None,
         }
     )
-    vectors = () if embedding is None else (_packed("embedding", embedding),)
+    vectors = () if embedding is None else (drafts.embedding("embedding", embedding),)
     return Ask("retrieve", request, _retrieval, vectors, Found.model_validate_json)
 
 
@@ -254,15 +213,6 @@ def _retrieval(found: Found) -> Retrieval:
 
 
 # Events.
-
-
-def as_event(event: EventLike) -> AuditEvent:
-    """An event from what callers give: an event or its fields."""
-    if isinstance(event, Mapping):
-        event = AuditEvent.model_validate(dict(event))
-    if not isinstance(event, AuditEvent):
-        raise refuse("event", "an AuditEvent or a mapping", type(event).__name__)
-    return event.model_copy(update={"payload": plain("payload", event.payload)}) if event.payload else event
 
 
 def _event_json(event: AuditEvent) -> bytes:
@@ -275,7 +225,7 @@ def _event_json(event: AuditEvent) -> bytes:
 
 
 def log_audit(event: EventLike) -> Ask[AuditEvent]:
-    given = as_event(event)
+    given = drafts.event(event)
     return Ask("log_audit", _event_json(given), lambda _: given)
 
 
@@ -289,7 +239,7 @@ def write_event(event: EventLike) -> Ask[Written]:
             replayed=report["replayed"],
         )
 
-    return Ask("write_event", _event_json(as_event(event)), read)
+    return Ask("write_event", _event_json(drafts.event(event)), read)
 
 
 def events(
@@ -345,12 +295,12 @@ def set_slots(
     thread_id: str, slots: Mapping[str, str | None], *, merge: bool, expect_version: int | None
 ) -> Ask[Slots]:
     if not isinstance(slots, Mapping):
-        raise refuse("slots", "a mapping of names to texts", type(slots).__name__)
+        raise refuse("slots", "a mapping of names to texts", kind(slots))
     request = _json(
         {
             "thread_id": thread_id,
             "slots": dict(slots),
-            "mode": "merge" if merge else "replace",
+            "mode": "merge" if flag("merge", merge) else "replace",
             "expect_version": expect_version,
         }
     )
@@ -392,7 +342,7 @@ def context(
         "query": query,
         "budget": budget,
         "user_id": user_id,
-        "filter": filters,
+        "filter": conditions(filters),
         "limit": topk,
     }
     return Ask("context", _json(request), ContextBlock.model_validate)
@@ -410,12 +360,12 @@ def consolidate(
 ) -> Ask[ConsolidateStats]:
     request = {
         "user_id": user_id,
-        "filter": filters,
+        "filter": conditions(filters),
         "near": near,
-        "exact": exact or None,
+        "exact": flag("exact", exact) or None,
         "half_life": half_life,
         "floor": floor,
-        "dry_run": dry_run or None,
+        "dry_run": flag("dry_run", dry_run) or None,
     }
     return Ask("consolidate", _json(request), ConsolidateStats.model_validate)
 
@@ -429,9 +379,9 @@ def forget(
 ) -> Ask[ForgetReceipt]:
     request = {
         "ids": None if ids is None else listed("ids", ids),
-        "filter": filters,
+        "filter": conditions(filters),
         "user_id": user_id,
-        "dry_run": dry_run or None,
+        "dry_run": flag("dry_run", dry_run) or None,
     }
     return Ask("forget", _json(request), ForgetReceipt.model_validate)
 

@@ -1,7 +1,8 @@
 """What a memory is given and what it answers. Not here: the calls (`manager`), the errors (`exceptions`).
 
-The names are those of the replaced system, also where the rest of the world has other ones: a record's ``type`` is its kind, and
-``decay_at`` is understood for ``expires_at``.
+The names are those of the replaced system, also where the rest of the world has other ones: a record's ``type`` is its kind. In
+mappings ``kind`` and ``decay_at`` are understood for ``type`` and ``expires_at``, ``text`` and ``limit`` for a query's ``query`` and
+``topk``; type checkers know the names of the fields only.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from uuid import uuid4
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
+from mnemic._json import integer
+
+# The most components that an embedding may have.
+DIMENSIONS = 8192
 RecordType = Literal["semantic", "episodic", "persona", "open_loop"]
 Mode = Literal["hybrid", "dense", "lexical"]
 Outcome = Literal["indexed", "pending", "spooled"]
@@ -47,7 +52,7 @@ class MemoryRecord(_Model):
     id: str | None = None
     user_id: str | None = None
     thread_id: str | None = None
-    type: RecordType = Field("semantic", validation_alias=AliasChoices("type", "kind"))
+    type: RecordType = Field(default="semantic", validation_alias=AliasChoices("type", "kind"))
     text: str
     path: list[str] = Field(default_factory=list)
     tags: list[str] = Field(default_factory=list)
@@ -59,12 +64,12 @@ class MemoryRecord(_Model):
     updated_at: AwareDatetime | None = None
     valid_from: AwareDatetime | None = None
     valid_to: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = Field(None, validation_alias=AliasChoices("expires_at", "decay_at"))
+    expires_at: AwareDatetime | None = Field(default=None, validation_alias=AliasChoices("expires_at", "decay_at"))
     superseded_by: str | None = None
     provenance: Provenance | None = None
-    version: int = Field(0, ge=0, lt=2**64)
-    embedding: list[FiniteFloat] | None = Field(None, repr=False)
-    expect_version: int | None = Field(None, ge=0, lt=2**64, repr=False)
+    version: int = Field(default=0, ge=0, lt=2**64)
+    embedding: list[FiniteFloat] | None = Field(default=None, repr=False)
+    expect_version: int | None = Field(default=None, ge=0, lt=2**64, repr=False)
 
     @property
     def kind(self) -> RecordType:
@@ -113,7 +118,8 @@ class Explanation(_Model):
 class RetrievedRecord(MemoryRecord):
     """A record that a retrieval found.
 
-    ``score`` is between 0 and 1, higher is better. ``similarity`` is the cosine similarity to the query, where search by embedding
+    ``score`` is between 0 and 1, higher is better; it orders the hits of one retrieval, the best of which scores high whatever it
+    is about. ``similarity`` is the cosine similarity to the query, where search by embedding
     found it. ``confidence`` is the stored one or, where none is stored, the similarity (without one, the score), between 0 and 1;
     ``stored_confidence`` is what is stored. Writing the record back does not store the similarity as a confidence.
     """
@@ -228,7 +234,7 @@ class RetrievalQuery(_Model):
 
     query: str = Field(validation_alias=AliasChoices("query", "text"))
     user_id: str | None = None
-    topk: int = Field(10, validation_alias=AliasChoices("topk", "top_k", "limit"))
+    topk: int = Field(default=10, validation_alias=AliasChoices("topk", "top_k", "limit"))
     filters: dict[str, Any] | None = None
     mode: Mode = "hybrid"
     as_of: AwareDatetime | None = None
@@ -344,7 +350,7 @@ class SuppliedVectors:
     """In place of an embedder, where every record and every query brings its own embedding of ``dimension`` numbers."""
 
     def __init__(self, dimension: int, name: str = "supplied") -> None:
-        self.dimension = dimension
+        self.dimension = integer("dimension", dimension, 1, DIMENSIONS)
         self.name = name
 
     async def aembed(self, texts: list[str]) -> list[list[float]]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mnemic import _verbs as verbs
-from mnemic._verbs import EventLike, RecordLike
-from mnemic.exceptions import InvalidInputError
+from mnemic._drafts import EventLike, RecordLike
+from mnemic._json import integer, text
 from mnemic.models import AuditEvent, MemoryRecord, Retrieval, RetrievalQuery, Slots, Written
 
 if TYPE_CHECKING:
@@ -112,11 +112,11 @@ class EpisodicMemory:
 
     async def aget_thread_events(self, thread_id: str, limit: int | None = None) -> list[AuditEvent]:
         """A thread's events, or its last ``limit``."""
-        return await self._awalk(thread_id=thread_id, limit=limit)
+        return await self._awalk(thread_id=text("thread_id", thread_id), limit=limit)
 
     def get_thread_events(self, thread_id: str, limit: int | None = None) -> list[AuditEvent]:
         """The same, waited for."""
-        return self._walk(thread_id=thread_id, limit=limit)
+        return self._walk(thread_id=text("thread_id", thread_id), limit=limit)
 
     async def aget_all(self, user_id: str | None = None) -> list[AuditEvent]:
         """Every event."""
@@ -155,12 +155,11 @@ class _Walk:
     """A walk over the pages of events: forward through all of them, or backward until enough are found."""
 
     def __init__(self, thread_id: str | None, user_id: str | None, limit: int | None) -> None:
-        if limit is not None and limit < 0:
-            raise InvalidInputError(f"limit: expected a number from 0, found {limit}", field="limit")
-        self._thread_id, self._user_id, self._limit = thread_id, user_id, limit
+        self._thread_id, self._user_id = thread_id, user_id
+        self._limit = None if limit is None else integer("limit", limit, 0)
         self._after: str | None = None
         self._found: list[AuditEvent] = []
-        self.ended = limit == 0
+        self.ended = self._limit == 0
 
     def ask(self) -> verbs.Ask[verbs.Page[Any]]:
         return verbs.events(

@@ -220,19 +220,6 @@ def test_what_is_no_embedder_is_refused(wrong: Any) -> None:
     assert told.value.field == "embedder"
 
 
-async def test_an_embedder_that_is_no_coroutine_is_told() -> None:
-    class Plain:
-        dimension = 2
-
-        def aembed(self, texts: list[str]) -> list[list[float]]:
-            return [[1.0, 0.0] for _ in texts]
-
-    memory = mnemic.create_dev_memory_manager(embedder=Plain())  # type: ignore[arg-type]
-    written = await memory.awrite("the fee")
-    assert written.outcomes == ["pending"]
-    assert "await" in " ".join(written.warnings)
-
-
 async def test_supplied_vectors_are_searched_and_checked(open_memory: Callable[..., MemoryManager]) -> None:
     memory = open_memory(embedder=SuppliedVectors(3))
     await memory.awrite(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from test_readme import BLOCKS
+
 import mnemic
 
 PACKAGE = Path(mnemic.__file__).parent
@@ -46,6 +48,47 @@ def test_the_extension_is_what_its_stub_says() -> None:
 def test_programs_that_use_the_package_are_checked() -> None:
     """The sample also marks what must not pass, and an unused mark is an error."""
     code, said = mypy(Path(__file__).parent / "typed" / "usage.py")
+    assert code == 0, said
+
+
+def mypy_alone(place: Path, program: str) -> tuple[int, str]:
+    """As somebody has it who installs mypy and knows of no plugin."""
+    (place / "mypy.ini").write_text("[mypy]\nstrict = true\n", encoding="utf-8")
+    (place / "program.py").write_text(program, encoding="utf-8")
+    # The blocks are lines for `python -m asyncio`.
+    loose = ["--disable-error-code", "top-level-await"]
+    return run("mypy", "--config-file", str(place / "mypy.ini"), *loose, str(place / "program.py"))
+
+
+def test_the_readme_is_typed_without_a_plugin(tmp_path: Path) -> None:
+    # The block on the replaced memory manager imports by names that exist when the program runs.
+    blocks = [block for block in BLOCKS if "compat.install" not in block]
+    assert len(blocks) == len(BLOCKS) - 1
+    code, said = mypy_alone(tmp_path, "\n".join(blocks))
+    assert code == 0, said
+
+
+MADE = """
+from datetime import UTC, datetime
+from typing import assert_type
+
+from mnemic import AuditEvent, MemoryRecord, Provenance, RetrievalQuery
+
+now = datetime.now(UTC)
+MemoryRecord(text="x")
+MemoryRecord(user_id="anna", text="x", type="persona", expires_at=now, version=1, embedding=[1.0], expect_version=0)
+MemoryRecord(text="x", provenance=Provenance(events=["e"]))
+AuditEvent(thread_id="t", source="s", action="a")
+RetrievalQuery(query="x")
+assert_type(RetrievalQuery(query="x", topk=3, as_of=now).topk, int)
+MemoryRecord(user_id="anna")  # type: ignore[call-arg]
+MemoryRecord(text=5)  # type: ignore[arg-type]
+RetrievalQuery(topk=3)  # type: ignore[call-arg]
+"""
+
+
+def test_models_are_made_without_a_plugin(tmp_path: Path) -> None:
+    code, said = mypy_alone(tmp_path, MADE)
     assert code == 0, said
 
 

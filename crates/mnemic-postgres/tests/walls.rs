@@ -66,6 +66,17 @@ async fn a_call_is_of_a_function_of_the_schema(server: TestServer) {
     }
 }
 
+async fn a_client_that_vanishes_holds_nothing_for_ever(server: TestServer) {
+    let (_database, pool) = seeded(&server).await;
+    for access in [Access::Read, Access::Write] {
+        let limits = Query::new(
+            "SELECT current_setting('idle_in_transaction_session_timeout') || current_setting('lock_timeout') WHERE $1 <> ''",
+        );
+        let answers = pool.run(&ns("a"), access, &[limits]).await.unwrap();
+        assert_eq!(answers[0].first::<&str>(0).unwrap(), Some("1min15s"), "{access:?}");
+    }
+}
+
 async fn nothing_of_a_transaction_stays_on_its_connection(server: TestServer) {
     let (_database, pool) = seeded(&server).await;
     for _ in 0..20 {
@@ -269,6 +280,7 @@ fn main() -> ExitCode {
         a_statement_sees_its_namespace_and_nothing_else,
         a_statement_that_does_not_name_its_namespace_is_not_sent,
         a_call_is_of_a_function_of_the_schema,
+        a_client_that_vanishes_holds_nothing_for_ever,
         nothing_of_a_transaction_stays_on_its_connection,
         a_dropped_transaction_is_undone,
         a_reader_may_not_write,

@@ -356,7 +356,7 @@ def _embeddings(memory: MemoryManager) -> MemoryManager:
 
 def _stored_dimension(memory: MemoryManager) -> int | None:
     """The dimension of the embeddings that a memory holds; a model that is not ours is left to the memory to refuse."""
-    ours = SuppliedVectors(0).name
+    ours = SuppliedVectors(1).name
     for model in memory.stats()["models"]:
         name, _, rest = model.rpartition("@")
         dimension = rest.partition("-")[0]

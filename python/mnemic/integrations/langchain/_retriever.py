@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mnemic.integrations.langchain._documents import as_hit
 from mnemic.manager import MemoryManager
@@ -27,6 +27,9 @@ class MnemicRetriever(BaseRetriever):
 
     Errors are the memory's, such as ``InvalidInputError`` for a filter that is wrong.
     """
+
+    # An argument that is ignored, such as a misspelt `user_id`, would show everybody's records.
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     memory: MemoryManager = Field(exclude=True, repr=False)
     """Where to look."""

@@ -1,8 +1,8 @@
 """How an item of the store lies in records. Not here: reading and writing them (`_reads`, `_writes`).
 
 An item is one hidden record, the head, with its value as JSON; pieces of the value where it is too long for one record; and one
-record for each text to be found by. All are written in one call. Pieces and texts carry the mark of the head that they were written
-with, so that what an interrupted or overtaken write leaves behind is never taken for the item's.
+record for each text to be found by, which has its own id as its user. All are written in one call. Pieces and texts carry the mark of
+the head that they were written with, so that what an interrupted or overtaken write leaves behind is never taken for the item's.
 """
 
 from __future__ import annotations
@@ -147,6 +147,9 @@ class Draft:
             made.append(
                 MemoryRecord(
                     id=id,
+                    # Whose it is: its own. Consolidation merges only what is the same user's, and two items may say the same. An id
+                    # within the text, as elsewhere, would move its embedding, and with it the scores.
+                    user_id=id,
                     text=text,
                     path=path,
                     tags=[STORE, TEXT, *within],

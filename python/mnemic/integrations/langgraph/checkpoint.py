@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
@@ -29,6 +30,10 @@ from mnemic.manager import MemoryManager
 
 __all__ = ["MnemicSaver"]
 
+# Characters of a namespace's name (the limit of the engine).
+_NAMESPACE = 63
+_SUFFIX = "-checkpoints"
+
 
 class MnemicSaver(BaseCheckpointSaver[str]):
     """Keeps the state of LangGraph's threads in a Mnemic memory of any kind.
@@ -38,7 +43,8 @@ class MnemicSaver(BaseCheckpointSaver[str]):
     loop, from any thread and any loop. Removing forgets: nothing readable stays.
 
     :param memory: the memory; its own namespace is left alone.
-    :param namespace: where the checkpoints lie; the memory's namespace and ``-checkpoints`` if absent.
+    :param namespace: where the checkpoints lie; the memory's namespace and ``-checkpoints`` if absent (a namespace of more than 51
+        characters is shortened, with a digest of the whole in place of its end).
     :param serde: how values are serialized; the framework's own way if absent.
     """
 
@@ -46,7 +52,7 @@ class MnemicSaver(BaseCheckpointSaver[str]):
         self, memory: MemoryManager, *, namespace: str | None = None, serde: SerializerProtocol | None = None
     ) -> None:
         super().__init__(serde=serde)
-        self._memory = memory.in_namespace(namespace or f"{memory.namespace}-checkpoints")
+        self._memory = memory.in_namespace(namespace or _beside(memory.namespace))
         self._made: Hidden | None = None
 
     @property
@@ -235,6 +241,15 @@ class MnemicSaver(BaseCheckpointSaver[str]):
             parent_config=None if parent is None else _config(place._replace(checkpoint_id=parent)),
             pending_writes=[(write.task_id, write.channel, self.serde.loads_typed(write.value)) for write in writes],
         )
+
+
+def _beside(namespace: str) -> str:
+    """The namespace for the checkpoints of this one: always the same, and another one for each."""
+    name = namespace + _SUFFIX
+    if len(name) <= _NAMESPACE:
+        return name
+    suffix = f"-{hashlib.sha256(namespace.encode()).hexdigest()[:32]}{_SUFFIX}"
+    return namespace[: _NAMESPACE - len(suffix)] + suffix
 
 
 class _Walk:

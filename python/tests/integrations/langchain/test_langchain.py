@@ -15,6 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_core.runnables import RunnableLambda
+from pydantic import ValidationError
 
 from mnemic import (
     InvalidInputError,
@@ -429,3 +430,11 @@ def test_the_example_runs(tmp_path: Path) -> None:
         "by metadata: The interview takes place in Austin in July.",
         "what the chain sees: [anna] Anna lives in Austin.",
     ]
+
+
+def test_an_argument_that_a_retriever_does_not_have_is_refused() -> None:
+    memory = create_dev_memory_manager()
+    with pytest.raises(ValidationError, match=r"user\n.*Extra inputs are not permitted"):
+        MnemicRetriever(memory=memory, user="anna")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="user"):
+        MnemicRetriever(memory=memory).invoke("where?", user="anna")

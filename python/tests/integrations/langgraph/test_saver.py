@@ -438,3 +438,21 @@ def test_both_ways_of_calling_are_the_same_saver(saver: MnemicSaver) -> None:
 def test_places_that_differ_have_names_that_differ() -> None:
     places = [checkpoints.Place("a", "b", "c"), checkpoints.Place("a,b", "", "c"), checkpoints.Place("a", "", "bc")]
     assert len({place.head for place in places}) == len({place.pointer for place in places}) == 3
+
+
+@pytest.mark.parametrize("length", [51, 52, 60, 63])
+def test_a_memory_with_a_long_namespace_has_room_for_its_checkpoints(length: int) -> None:
+    names = [letter * length for letter in "ab"] + ["a" * (length - 1) + "b"]
+    memory = create_dev_memory_manager()
+    savers = [MnemicSaver(memory.in_namespace(name)) for name in names]
+    kept = [saver.memory.namespace for saver in savers]
+    assert len({*kept, *names}) == 6
+    assert all(name.endswith("-checkpoints") for name in kept)
+    assert kept == [MnemicSaver(memory.in_namespace(name)).memory.namespace for name in names]
+    if length == 51:
+        assert kept == [f"{name}-checkpoints" for name in names]
+    for number, saver in enumerate(savers):
+        put(saver, config("t"), checkpoint(n=number))
+    assert [saver.get_tuple(config("t")).checkpoint["channel_values"] for saver in savers] == [  # type: ignore[union-attr]
+        {"n": number} for number in range(3)
+    ]

@@ -473,7 +473,7 @@ def test_stores_in_different_namespaces_of_a_memory_are_apart(open_memory: Calla
     assert [item.value for item in there.search(())] == [{"at": "there"}]
 
 
-def test_what_a_store_keeps_is_found_by_the_memory_and_survives_its_consolidation(
+def test_what_a_store_keeps_is_found_by_the_memory(
     open_memory: Callable[..., MemoryManager],
 ) -> None:
     memory = open_memory()
@@ -486,11 +486,27 @@ def test_what_a_store_keeps_is_found_by_the_memory_and_survives_its_consolidatio
         ("prefers tea over coffee", "a", ("alice",)),
         ("prefers tea over coffee", "b", ("alice",)),
     }
-    assert memory.consolidate().deduplicated == 1
-    assert {item.key: item.value["id"] for item in store.search(("alice",)) if item.key != "quiet"} == {
-        "a": "a",
-        "b": "b",
-    }
+
+
+def test_consolidation_takes_no_item_for_a_repetition(open_memory: Callable[..., MemoryManager]) -> None:
+    memory = open_memory()
+    store = MnemicStore(memory, index={"fields": ["text", "note"]})
+    tea = {"text": "prefers tea over coffee in the early morning", "note": "Prefers TEA over coffee in early morning"}
+    places = [(("alice",), "a"), (("alice",), "b"), (("bob",), "a")]
+    for namespace, key in places:
+        store.put(namespace, key, tea)
+    memory.write(["Anna likes tea.", "Anna likes tea!"])
+    assert memory.consolidate().deduplicated == 1, "what is no item is merged as ever"
+    for prefix in (("alice",), ("bob",)):
+        found = store.search(prefix, query="tea")
+        at = [(item.namespace, item.key) for item in found if item.score]
+        assert sorted(at) == [place for place in places if place[0] == prefix]
+    # An item of before, whose texts are nobody's, is written anew as one that is protected.
+    texts = memory.list(filters={"tags": ["langgraph.text"]}).items
+    memory.write([text.model_copy(update={"user_id": None}) for text in texts])
+    for namespace, key in places:
+        store.put(namespace, key, tea)
+    assert memory.consolidate().deduplicated == 0
 
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
