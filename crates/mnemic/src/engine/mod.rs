@@ -188,14 +188,13 @@ impl NamespaceState {
     }
 
     /// Begins another life of the namespace.
-    fn begin_anew(&self) -> u64 {
+    fn begin_anew(&self) {
         // Before anything is cleared, so that nobody puts back what the life before knew.
-        let life = self.life.fetch_add(1, Ordering::SeqCst) + 1;
+        self.life.fetch_add(1, Ordering::SeqCst);
         *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Setup::Unknown;
         for follower in &self.followers {
             *follower.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        life
     }
 }
 
@@ -327,10 +326,11 @@ impl Engine {
     /// to be read `from_the_beginning`.
     fn begin_anew(&self, namespace: &Namespace, from_the_beginning: bool) {
         let state = self.state(namespace);
-        let life = state.begin_anew();
+        // Before the life begins, so that nobody prepares an index for it without emptying it.
         if from_the_beginning {
-            state.emptied_for.fetch_max(life, Ordering::SeqCst);
+            state.emptied_for.fetch_max(state.life() + 1, Ordering::SeqCst);
         }
+        state.begin_anew();
     }
 
     /// How often an index of the namespace was emptied to be made anew. Who searches while this changes may find nothing where there is
