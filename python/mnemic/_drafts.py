@@ -22,7 +22,7 @@ def record(position: int, given: RecordLike) -> MemoryRecord:
     """A copy of what a caller gives (a record, its fields, or only its text) as it will be read back."""
     field = f"records[{position}]"
     made = _as_record(field, given)
-    for name in ("created_at", "updated_at", "valid_from", "valid_to", "expires_at"):
+    for name in times.FIELDS:
         times.time(f"{field}.{name}", getattr(made, name))
     update: dict[str, Any] = {}
     if made.metadata:

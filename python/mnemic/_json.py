@@ -43,6 +43,13 @@ def text(field: str, value: object) -> str:
     return value
 
 
+def zoned(field: str, value: datetime) -> str:
+    """A time as text; one without a zone means nothing."""
+    if value.tzinfo is None:
+        raise refuse(field, "a time with a time zone", value.isoformat())
+    return value.isoformat()
+
+
 def flag(field: str, value: object) -> bool:
     """True or false; a text such as ``"no"`` is true to Python and meant otherwise."""
     if not isinstance(value, bool):
@@ -99,9 +106,7 @@ def plain(field: str, value: Any, depth: int = 0) -> Any:
             raise refuse(field, "a finite number", str(value))
         return float(value)
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise refuse(field, "a time with a time zone", value.isoformat())
-        return value.isoformat()
+        return zoned(field, value)
     return _nested(field, value, depth)
 
 

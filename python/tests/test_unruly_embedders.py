@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from test_embedders import Bad
 
 import mnemic
 from mnemic import InvalidInputError, MemoryManager, MnemicError, SuppliedVectors, UnsupportedError
@@ -34,18 +35,6 @@ class Probed:
 
     async def aembed(self, texts: list[str]) -> list[list[float]]:
         return [[1.0, float(len(text)), 0.5] for text in texts]
-
-
-class Bad:
-    """Answers what it is told to."""
-
-    dimension = 4
-
-    def __init__(self, answer: Callable[[list[str]], object]) -> None:
-        self.answer = answer
-
-    async def aembed(self, texts: list[str]) -> Any:
-        return self.answer(texts)
 
 
 def in_time(call: Callable[[], T]) -> T:

@@ -22,6 +22,16 @@ pub enum Access {
     Write,
 }
 
+macro_rules! begin {
+    ($how:literal) => {
+        concat!(
+            "BEGIN ISOLATION LEVEL ",
+            $how,
+            "; SET LOCAL ROLE mnemic_app; SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '15s'"
+        )
+    };
+}
+
 impl Access {
     /// Begins, and takes the role that owns nothing. One simple query: if beginning fails, the role is not taken either.
     ///
@@ -29,14 +39,8 @@ impl Access {
     /// long as the server believes in the connection, and whoever waits for them would go on waiting there after giving up here.
     pub(crate) const fn begin(self) -> &'static str {
         match self {
-            Self::Read => {
-                "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL ROLE mnemic_app; \
-                 SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '15s'"
-            }
-            Self::Write => {
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL ROLE mnemic_app; \
-                 SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '15s'"
-            }
+            Self::Read => begin!("REPEATABLE READ, READ ONLY"),
+            Self::Write => begin!("READ COMMITTED"),
         }
     }
 }

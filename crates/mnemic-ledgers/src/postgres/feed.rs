@@ -164,7 +164,7 @@ pub(super) async fn settle(pool: &Pool, namespace: &Namespace, ids: &[OutboxId])
     pool.run(namespace, Access::Write, &queries).await.map(drop)
 }
 
-/// Counts what a namespace holds.
+/// The models of the embeddings that are held.
 pub(super) async fn models(pool: &Pool, namespace: &Namespace) -> Result<Vec<EmbeddingModel>> {
     let answers = pool.run(namespace, Access::Read, &[Query::new(MODELS)]).await?;
     let rows = answers.first().map_or(&[][..], |answer| answer.rows.as_slice());
@@ -177,6 +177,7 @@ fn read_models(rows: &[tokio_postgres::Row]) -> Result<Vec<EmbeddingModel>> {
     Ok(models)
 }
 
+/// Counts what a namespace holds.
 pub(super) async fn report(pool: &Pool, namespace: &Namespace) -> Result<NamespaceReport> {
     let answers = pool.run(namespace, Access::Read, &[Query::new(COUNTS), Query::new(MODELS)]).await?;
     let [counts, models] = answers.as_slice() else { return Err(corrupted("counts are missing")) };

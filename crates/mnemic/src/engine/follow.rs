@@ -266,12 +266,13 @@ impl Engine {
             return self.rebuild(namespace, index, model, head).await.map(|()| true);
         }
         if position.0 == 0 && head.0 > FEED_PAGE as u64 {
+            let begun = !index.ids(namespace, &PageRequest::first(1)?).await?.items.is_empty();
             // Nobody else fills an index in this process: what it holds is left by a filling that was interrupted, and may be gone since.
-            if self.is_near(index) && holds_something(namespace, index).await? {
+            if begun && self.is_near(index) {
                 return self.rebuild(namespace, index, model, head).await.map(|()| true);
             }
             // Not emptied before: another process may be filling it at this moment, and what both bring is the same.
-            return self.fill(namespace, index, model, head).await.map(|()| true);
+            return self.fill(namespace, index, model, head, begun).await.map(|()| true);
         }
         while position < head {
             let Some(stretch) = self.stretch(namespace, position, model).await? else { break };
@@ -297,19 +298,19 @@ impl Engine {
         self.note_emptied(namespace);
         index.drop_namespace(namespace).await?;
         index.prepare(namespace, model).await?;
-        self.fill(namespace, index, model, head).await
+        self.fill(namespace, index, model, head, false).await
     }
 
-    /// Feeds an index that is at the beginning with everything that there is.
+    /// Feeds an index that is at the beginning, or whose filling was `begun` before, with everything that there is.
     async fn fill(
         &self,
         namespace: &Namespace,
         index: &dyn Index,
         model: Option<&EmbeddingModel>,
         head: ChangeSeq,
+        begun: bool,
     ) -> Result<()> {
         let read = Read { as_of: None, embeddings: Embeddings::Include };
-        let begun = holds_something(namespace, index).await?;
         let mut page = PageRequest::largest();
         loop {
             let found = self.ledger.scan(namespace, &Filter::all(), read, &page).await?;
@@ -353,10 +354,6 @@ impl Engine {
         let same = |placed: &&Placed| std::ptr::addr_eq(Arc::as_ptr(&placed.index), index);
         self.indexes.iter().find(same).is_some_and(|placed| placed.place == Place::Near)
     }
-}
-
-async fn holds_something(namespace: &Namespace, index: &dyn Index) -> Result<bool> {
-    Ok(!index.ids(namespace, &PageRequest::first(1)?).await?.items.is_empty())
 }
 
 /// What an index is called among the parts.

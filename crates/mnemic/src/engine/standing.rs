@@ -45,8 +45,8 @@ pub(crate) enum Wanted {
 }
 
 impl Engine {
-    /// The same for an index in this process, which shows everything that was acknowledged: what it lacks is brought to it first, unless
-    /// that is only what others are writing at this moment.
+    /// How an index in this process stands, which shows everything that was acknowledged: what it lacks is brought to it first, unless that
+    /// is only what others are writing at this moment.
     async fn standing_near(
         &self,
         namespace: &Namespace,
@@ -152,7 +152,10 @@ mod tests {
     use mnemic_core::{
         Batch, ChangeSeq, MemoryRecord, Precondition, RecordId, RecordWrite, StoredRecord, ports::IndexChange,
     };
-    use tokio::time::{sleep, timeout};
+    use tokio::{
+        task::JoinHandle,
+        time::{sleep, timeout},
+    };
 
     use crate::{MemoryManager, NewRecord, Query, WriteOptions};
 
@@ -166,6 +169,14 @@ mod tests {
         let mut texts: Vec<String> = found.hits.into_iter().map(|hit| hit.record.text).collect();
         texts.sort();
         texts
+    }
+
+    /// A retrieval that had time to end, if nothing keeps it.
+    async fn begin_to_find(memory: &MemoryManager) -> JoinHandle<Vec<String>> {
+        let memory = memory.clone();
+        let reader = tokio::spawn(async move { found(&memory).await });
+        sleep(Duration::from_millis(200)).await;
+        reader
     }
 
     #[tokio::test]
@@ -193,11 +204,7 @@ mod tests {
         let record = MemoryRecord::new(RecordId::new("c").unwrap(), "common c", engine.clock.now());
         batch.writes.push(RecordWrite { record, embedding: None, tasks: Vec::new(), expect: Precondition::Any });
         engine.ledger.commit(namespace, batch).await.unwrap();
-        let reader = tokio::spawn({
-            let memory = memory.clone();
-            async move { found(&memory).await }
-        });
-        sleep(Duration::from_millis(200)).await;
+        let reader = begin_to_find(&memory).await;
         assert!(!reader.is_finished(), "it did not wait for what it has to find");
         drop(feeding);
         assert_eq!(reader.await.unwrap(), ["common a", "common b", "common c"]);
@@ -212,11 +219,7 @@ mod tests {
         assert_eq!(found(&memory).await, ["common a"]);
         let feeding = Arc::clone(&engine.state(namespace).followers[0].feed).lock_owned().await;
         engine.begin_anew(namespace, false);
-        let reader = tokio::spawn({
-            let memory = memory.clone();
-            async move { found(&memory).await }
-        });
-        sleep(Duration::from_millis(200)).await;
+        let reader = begin_to_find(&memory).await;
         assert!(!reader.is_finished(), "it believed what was seen of the index in the life before");
         drop(feeding);
         assert_eq!(reader.await.unwrap(), ["common a"]);
@@ -241,11 +244,7 @@ mod tests {
         while engine.ledger.head(namespace).await.unwrap() == before {
             sleep(Duration::from_millis(1)).await;
         }
-        let reader = tokio::spawn({
-            let memory = memory.clone();
-            async move { found(&memory).await }
-        });
-        sleep(Duration::from_millis(200)).await;
+        let reader = begin_to_find(&memory).await;
         drop(feeding);
         assert_eq!(reader.await.unwrap(), ["common a"], "neither the one nor the other");
         merging.await.unwrap();
