@@ -225,11 +225,12 @@ impl MemoryRecord {
         Ok(())
     }
 
-    /// Whether retrieval at `now` may show it: not expired, not superseded, valid at that instant.
+    /// Whether retrieval at `now` may show it: not expired, not superseded, valid at that instant. What was valid when it was written
+    /// has begun, whatever `now` says: the clock that it was written by may be ahead of this one, or this one was set back.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
             && self.superseded_by.is_none()
-            && self.valid_from <= now
+            && self.valid_from <= now.max(self.updated_at)
             && self.valid_to.is_none_or(|end| now < end)
     }
 }

@@ -101,6 +101,34 @@ fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn what_was_written_by_a_clock_ahead_of_this_one_is_found() {
+    for memory in memories() {
+        let (name, manager, clock) = (memory.name, memory.manager.clone(), memory.clock.clone());
+        manager.write(vec![record("written", "The hearing is in Tampa")], &WriteOptions::default()).await.unwrap();
+        clock.set(at("2026-03-01T11:00:00Z"));
+        let found = async || {
+            let found = manager.retrieve(&Query::new("where is the hearing?")).await.unwrap();
+            assert_eq!(found.stale, 0, "{name}");
+            found.hits.into_iter().map(|hit| hit.record.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found().await, ["written"], "{name}");
+        // What is meant to begin later begins later, and takes no other's place however much there is of it.
+        let later = |number: usize| {
+            let mut later = record(&format!("later-{number:03}"), "The hearing the hearing the hearing");
+            later.valid_from = Some(at("2026-03-01T12:30:00Z"));
+            later
+        };
+        manager.write((0..300).map(later).collect(), &WriteOptions::default()).await.unwrap();
+        manager.write(vec![record("now", "The hearing room")], &WriteOptions::default()).await.unwrap();
+        let early = found().await;
+        assert!(early.contains(&"now".to_owned()), "{name}: {early:?}");
+        assert!(early.iter().all(|id| !id.starts_with("later")), "{name}: {early:?}");
+        clock.set(at("2026-03-01T12:30:00Z"));
+        assert!(found().await.iter().any(|id| id.starts_with("later")), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_consolidation_can_be_previewed_and_taken_back() {
     for memory in memories() {
         let manager = &memory.manager;

@@ -38,6 +38,8 @@ struct Hydration<'a> {
     stale: usize,
     /// Whether the ledger had another revision of one, or none any more.
     changed: bool,
+    /// Whether one is not valid yet.
+    early: bool,
 }
 
 /// The hits of a retrieval, best first.
@@ -47,6 +49,8 @@ pub(super) struct Finished {
     pub(super) stale: usize,
     /// Whether records changed since an index saw them.
     pub(super) changed: bool,
+    /// Whether records were passed over that are not valid yet.
+    pub(super) early: bool,
 }
 
 impl MemoryManager {
@@ -60,7 +64,7 @@ impl MemoryManager {
         degraded: &mut Vec<String>,
     ) -> Result<Finished> {
         let waiting = candidates.into_iter().peekable();
-        let mut reading = Hydration { waiting, hits: Vec::new(), stale: 0, changed: false };
+        let mut reading = Hydration { waiting, hits: Vec::new(), stale: 0, changed: false, early: false };
         let (first_look, widest) = (limit.saturating_add(limit.div_ceil(FIRST_LOOK)), limit.saturating_mul(SPREAD));
         let mut repeats = HashMap::new();
         if self.engine.reranker.is_some() {
@@ -82,7 +86,7 @@ impl MemoryManager {
         }
         let mut hits = move_down(reading.hits, repeats);
         hits.truncate(limit);
-        Ok(Finished { hits, stale: reading.stale, changed: reading.changed })
+        Ok(Finished { hits, stale: reading.stale, changed: reading.changed, early: reading.early })
     }
 
     /// Reads until the best `wanted` hits are known. Priors only lower a score, so once that many score at least what the next candidate
@@ -101,8 +105,15 @@ impl MemoryManager {
                 // was written anew once more takes it as it is now: a record that is always there is always found.
                 let current = record.filter(|record| {
                     let newer = scene.wanted == Wanted::Committed && record.version > candidate.version;
-                    (newer || record.version == candidate.version)
-                        && (query.shown == Shown::All || record.is_live(scene.now))
+                    newer || record.version == candidate.version
+                });
+                let hidden = |record: &MemoryRecord| query.shown == Shown::Live && !record.is_live(scene.now);
+                if current.as_ref().is_some_and(|record| record.valid_from > scene.now && hidden(record)) {
+                    reading.early = true;
+                    continue;
+                }
+                let current = current.filter(|record| {
+                    !hidden(record)
                         && (query.user_id.is_none() || record.user_id == query.user_id)
                         && query.filter.matches(record)
                 });

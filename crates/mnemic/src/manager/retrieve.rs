@@ -24,6 +24,8 @@ use super::{
 
 /// Candidates that each leg brings at least.
 const LEG_CANDIDATES: usize = 200;
+/// How far apart clocks may be: who wrote a record that is valid from then on may have been that much ahead.
+const CLOCKS_APART: Duration = Duration::from_hours(24);
 /// How often an index is searched that is made anew meanwhile.
 const LOOKS: u32 = 50;
 
@@ -38,6 +40,17 @@ struct Found {
     retrieval: Retrieval,
     /// Whether an index showed a record as it was before somebody wrote it anew, at this moment.
     outdated: bool,
+    /// Whether records that are not valid yet took the place of others.
+    crowded: bool,
+}
+
+/// How a retrieval searches.
+#[derive(Clone, Copy)]
+struct Search {
+    depth: usize,
+    wanted: Wanted,
+    /// How much later than now a record may be valid from to be looked at.
+    ahead: Duration,
 }
 
 /// Where a retrieval looks: the memory as it is, or a copy of it as it was.
@@ -59,16 +72,22 @@ impl MemoryManager {
         let started = Instant::now();
         let limit = self.check_query(query)?;
         query.filter.check()?;
-        let mut found = self.retrieve_once(query, limit, Wanted::Acknowledged).await?;
+        let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
+        let mut search = Search { depth, wanted: Wanted::Acknowledged, ahead: CLOCKS_APART };
+        let mut found = self.retrieve_once(query, limit, search).await?;
         if found.outdated {
-            found = self.retrieve_once(query, limit, Wanted::Committed).await?;
+            search.wanted = Wanted::Committed;
+            found = self.retrieve_once(query, limit, search).await?;
+        }
+        if found.crowded {
+            let again = self.retrieve_once(query, limit, Search { ahead: Duration::ZERO, ..search }).await?;
+            found = if again.retrieval.hits.len() > found.retrieval.hits.len() { again } else { found };
         }
         Ok(Retrieval { took: started.elapsed(), ..found.retrieval })
     }
 
-    async fn retrieve_once(&self, query: &Query, limit: usize, wanted: Wanted) -> Result<Found> {
-        let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
-        let (scene, searched) = self.look(query, depth, wanted).await?;
+    async fn retrieve_once(&self, query: &Query, limit: usize, search: Search) -> Result<Found> {
+        let (scene, searched) = self.look(query, search).await?;
         let mut degraded: Vec<String> = scene.degraded.clone();
         let mut lists: Vec<(Leg, Vec<IndexHit>)> = Vec::new();
         let (mut legs, mut failed) = (Vec::new(), false);
@@ -95,24 +114,26 @@ impl MemoryManager {
         let candidates = self.fuse_legs(&lists);
         // Searching again is of no use where it is known that an index lags.
         let whole = degraded.is_empty();
-        let Finished { hits, stale, changed } = self.finish(candidates, &scene, query, limit, &mut degraded).await?;
+        let finished = self.finish(candidates, &scene, query, limit, &mut degraded).await?;
+        let Finished { hits, stale, changed, early } = finished;
         Ok(Found {
+            crowded: early && hits.len() < limit,
             retrieval: Retrieval { hits, legs, degraded, stale, took: Duration::ZERO },
             outdated: whole && changed,
         })
     }
 
     /// Searches where the query looks. An index that an erasure makes anew is empty for a moment, so who searched it then does it again.
-    async fn look(&self, query: &Query, depth: usize, wanted: Wanted) -> Result<(Scene, [(LegReport, Searched); 2])> {
+    async fn look(&self, query: &Query, search: Search) -> Result<(Scene, [(LegReport, Searched); 2])> {
         let mut tries = 0;
         loop {
             let emptied = self.engine.emptied(&self.namespace);
             let mut scene = match query.as_of {
-                None => self.present(wanted).await?,
+                None => self.present(search.wanted).await?,
                 Some(instant) => self.past(instant).await?,
             };
-            let filter = Self::whole_filter(query, scene.now);
-            let searched = self.search(query, &scene, &filter, depth).await;
+            let filter = Self::whole_filter(query, scene.now, search.ahead);
+            let searched = self.search(query, &scene, &filter, search.depth).await;
             if query.as_of.is_some() || self.engine.emptied(&self.namespace) == emptied {
                 return Ok((scene, searched));
             }
@@ -247,14 +268,14 @@ impl MemoryManager {
         Ok(Scene::alone(index, records, instant, degraded))
     }
 
-    fn whole_filter(query: &Query, now: Timestamp) -> Filter {
+    fn whole_filter(query: &Query, now: Timestamp, ahead: Duration) -> Filter {
         let mut filter = query.filter.clone();
         if let Some(user_id) = &query.user_id {
             filter = filter.and(Filter::equals(Field::UserId, user_id.as_str()));
         }
         match query.shown {
             Shown::All => filter,
-            Shown::Live => filter.and(live_filter(now)),
+            Shown::Live => filter.and(live_filter(now, ahead)),
         }
     }
 
@@ -422,13 +443,14 @@ fn leg(leg: Leg, searched: Searched, started: Instant) -> (LegReport, Searched) 
     (report, searched)
 }
 
-/// The filter form of [`MemoryRecord::is_live`], so that hidden records do not crowd out visible ones.
-fn live_filter(now: Timestamp) -> Filter {
-    let passed = |field| Filter::Compare(field, Comparison::Lte, Operand::Timestamp(now));
+/// The filter form of [`MemoryRecord::is_live`], so that hidden records do not crowd out visible ones. It lets pass also what is valid
+/// from later on, but not by more than `ahead`.
+fn live_filter(now: Timestamp, ahead: Duration) -> Filter {
+    let by = |field, instant| Filter::Compare(field, Comparison::Lte, Operand::Timestamp(instant));
     Filter::And(vec![
         not_expired(now),
-        Filter::Not(Box::new(passed(Field::ValidTo))),
-        passed(Field::ValidFrom),
+        Filter::Not(Box::new(by(Field::ValidTo, now))),
+        by(Field::ValidFrom, now.plus(ahead)),
         Filter::Not(Box::new(Filter::Exists(Field::SupersededBy))),
     ])
 }
