@@ -55,7 +55,7 @@ class Asynchronous:
         ``idempotency_key`` a repetition of the call changes nothing; with ``dedupe`` a record without an id gets one from its
         user, type and words, so that the same statement is kept once. At most 1,000 records in one call."""
         if isinstance(records, AuditEvent):
-            return await self._arun(verbs.write_event(records))
+            return await self._arun(verbs.write_event(records, idempotency_key=idempotency_key, dedupe=dedupe))
         return await self._arun(verbs.write(records, idempotency_key=idempotency_key, dedupe=dedupe))
 
     async def aget(

@@ -60,7 +60,7 @@ class Synchronous:
         ``idempotency_key`` a repetition of the call changes nothing; with ``dedupe`` a record without an id gets one from its
         user, type and words, so that the same statement is kept once. At most 1,000 records in one call."""
         if isinstance(records, AuditEvent):
-            return self._run(verbs.write_event(records))
+            return self._run(verbs.write_event(records, idempotency_key=idempotency_key, dedupe=dedupe))
         return self._run(verbs.write(records, idempotency_key=idempotency_key, dedupe=dedupe))
 
     def get(self, ids: Iterable[str], *, as_of: datetime | str | None = None) -> builtins.list[MemoryRecord | None]:

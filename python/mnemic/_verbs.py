@@ -26,12 +26,10 @@ from mnemic.models import (
     ConsolidateStats,
     ContextBlock,
     ForgetReceipt,
-    Found,
     Health,
     HealthDetail,
     MemoryRecord,
     Mode,
-    RecordPage,
     Retrieval,
     RetrievalQuery,
     Revision,
@@ -64,15 +62,19 @@ class Ask(Generic[T]):
     request: bytes
     read: Callable[[Any], T]
     vectors: tuple[bytes | None, ...] = ()
-    parse: Callable[[bytes], Any] = from_json
+    parse: Callable[[Any], Any] = from_json
 
-    def answer(self, answer: bytes) -> T:
-        """What the bytes of an answer say."""
+    def answer(self, answer: Any) -> T:
+        """What an answer says: the bytes of one JSON object, or records as they are."""
         return self.read(self.parse(answer))
 
 
 def _none(_: Any) -> None:
     return None
+
+
+def _same(answer: Any) -> Any:
+    return answer
 
 
 # Records.
@@ -136,7 +138,7 @@ def _filled(draft: MemoryRecord, report: dict[str, Any]) -> MemoryRecord:
 
 def get(ids: Iterable[str], as_of: datetime | str | None = None) -> Ask[list[MemoryRecord | None]]:
     request = _json({"ids": listed("ids", ids), "as_of": _time("as_of", as_of)})
-    return Ask("get", request, list, (), _records_or_none().validate_json)
+    return Ask("get", request, _same, (), _same)
 
 
 def history(id: str) -> Ask[list[Revision]]:
@@ -170,7 +172,7 @@ def list_records(
             "order": order,
         }
     )
-    return Ask("list", request, lambda page: Page(page.records, page.next), (), RecordPage.model_validate_json)
+    return Ask("list", request, lambda page: Page(*page), (), _same)
 
 
 def retrieve(
@@ -205,11 +207,7 @@ def retrieve(
         }
     )
     vectors = () if embedding is None else (drafts.embedding("embedding", embedding),)
-    return Ask("retrieve", request, _retrieval, vectors, Found.model_validate_json)
-
-
-def _retrieval(found: Found) -> Retrieval:
-    return Retrieval(found.records, legs=found.legs, degraded=found.degraded, stale=found.stale, took_us=found.took_us)
+    return Ask("retrieve", request, _same, vectors, _same)
 
 
 # Events.
@@ -229,7 +227,13 @@ def log_audit(event: EventLike) -> Ask[AuditEvent]:
     return Ask("log_audit", _event_json(given), lambda _: given)
 
 
-def write_event(event: EventLike) -> Ask[Written]:
+def write_event(event: EventLike, *, idempotency_key: str | None = None, dedupe: bool = False) -> Ask[Written]:
+    for option, given in (("idempotency_key", idempotency_key is not None), ("dedupe", flag("dedupe", dedupe))):
+        if given:
+            raise refuse(
+                option, "nothing beside an event, which its event_id keeps from being written twice", "something"
+            )
+
     def read(answer: dict[str, Any]) -> Written:
         report = answer["report"]
         return Written(

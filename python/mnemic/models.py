@@ -82,13 +82,6 @@ class MemoryRecord(_Model):
         return self.expires_at
 
 
-class RecordPage(_Model):
-    """The engine's answer to a listing. It is JSON of the models, so that one reading makes all of them."""
-
-    records: list[MemoryRecord]
-    next: str | None = None
-
-
 class LegScore(_Model):
     """How one way of searching (``dense`` or ``lexical``) saw a hit: its rank from 1, its raw score, what it contributed."""
 
@@ -143,16 +136,6 @@ class LegReport(_Model):
     found: int | None = None
     reason: str | None = None
     took_us: int = 0
-
-
-class Found(_Model):
-    """The engine's answer to a retrieval, in the same way."""
-
-    records: list[RetrievedRecord]
-    legs: list[LegReport]
-    degraded: list[str]
-    stale: int
-    took_us: int
 
 
 class Retrieval(list[RetrievedRecord]):

@@ -163,3 +163,42 @@ async def test_tasks_of_a_group_end_together(open_memory: Callable[..., MemoryMa
         await together()
     assert [type(error).__name__ for error in told.value.exceptions] == ["InvalidInputError"]
     assert await memory.aget(["bad"]) == [None]
+
+
+async def test_a_row_of_calls_lets_other_tasks_have_their_turns(memory: MemoryManager) -> None:
+    await memory.awrite(["the first statement", "the second statement"])
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    begun = turns
+    for _ in range(200):
+        assert len(await memory.aretrieve("statement")) == 2
+    task.cancel()
+    assert turns - begun >= 200
+
+
+@pytest.mark.parametrize("backend", ["dev"], indirect=True)
+async def test_a_call_that_is_cancelled_while_its_answer_waits_keeps_no_other_waiting(memory: MemoryManager) -> None:
+    await memory.awrite("a statement")
+    for _ in range(100):
+        task = asyncio.create_task(memory.aretrieve("statement"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(await memory.aretrieve("statement")) == 1
+
+
+async def test_calls_in_one_turn_are_answered_together(memory: MemoryManager) -> None:
+    await memory.awrite(MemoryRecord(id="a", text="a statement"))
+    for _ in range(20):
+        found, got, slots = await asyncio.gather(
+            memory.aretrieve("statement"), memory.aget(["a"]), memory.aget_rmt("nobody")
+        )
+        assert ([item.id for item in found], [item.id for item in got if item], slots) == (["a"], ["a"], None)

@@ -103,3 +103,54 @@ def test_every_public_name_is_documented() -> None:
         if not name.startswith("__"):
             assert getattr(mnemic, name).__doc__, name
     assert {name for name in vars(models) if name in mnemic.__all__}
+
+
+def test_answers_are_what_their_models_would_have_made_of_them(memory: MemoryManager) -> None:
+    instant = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    everything = {
+        "id": "все", "user_id": "u", "thread_id": "t", "type": "persona", "text": "the fee of the case was paid ünder",
+        "path": ["a", "b"], "tags": ["x", "y"], "source": "s", "salience": 0.25, "confidence": 0.5, "created_at": instant,
+        "updated_at": instant, "valid_from": instant, "valid_to": datetime(9999, 12, 30, tzinfo=UTC),
+        "expires_at": datetime(2999, 1, 1, tzinfo=UTC), "provenance": {"events": ["e"], "records": ["r"]},
+        "metadata": {"n": 1, "big": 2**64 - 1, "f": 0.1, "no": None, "yes": True, "list": [{"deep": [1, "ü"]}], "o": {}},
+    }  # fmt: skip
+    memory.write(
+        [everything, {"id": "least", "text": "the fee"}, {"id": "gone", "text": "the fee", "superseded_by": "x"}]
+    )
+    found = memory.retrieve("the fee of the case", include_hidden=True)
+    assert {item.id for item in found} == {"все", "least", "gone"}
+    by_meaning = any(leg.leg == "dense" and leg.outcome == "ran" for leg in found.legs)
+    assert by_meaning == any(item.similarity is not None for item in found)
+    page = memory.list(limit=2)
+    got = memory.get(["все", "nowhere", "gone"])
+    assert got[1] is None
+    assert page.next is not None
+    answers = [*found, *found.legs, *page.items, *(one for one in got if one)]
+    parts = [part for item in found for part in (item.explanation, *item.explanation.legs, *item.explanation.priors)]
+    for answer in [*answers, *parts]:
+        kind = type(answer)
+        read = kind.model_validate_json(answer.model_dump_json(exclude_unset=True))
+        assert answer == read
+        assert vars(answer) == vars(read)
+        assert list(vars(answer)) == list(vars(read)), "in the same order, as they are printed"
+        assert repr(kind.model_validate(answer.model_dump())) == repr(answer)
+        assert answer.model_fields_set == read.model_fields_set
+        assert (answer.model_extra, answer.__pydantic_private__) == (read.model_extra, read.__pydantic_private__)
+        assert answer.model_copy() == answer
+    stored = next(one for one in got if one and one.id == "все")
+    assert stored.model_dump(exclude={"version"}, exclude_none=True) == everything
+    assert {type(stored.metadata[name]) for name in ("n", "big")} == {int}
+
+
+def test_no_two_answers_share_what_can_be_changed(memory: MemoryManager) -> None:
+    memory.write([{"id": "a", "text": "the fee"}, {"id": "b", "text": "the fee was paid"}])
+    first = memory.retrieve("fee")
+    for item in first:
+        item.tags.append("mine")
+        item.metadata["mine"] = 1
+        item.explanation.legs.clear()
+        item.thread_id = "mine"
+    for item in [*memory.retrieve("fee"), *memory.list().items]:
+        assert (item.tags, item.metadata, item.thread_id) == ([], {}, None)
+        assert "thread_id" not in item.model_fields_set
+    assert all(item.explanation.legs for item in memory.retrieve("fee"))

@@ -6,6 +6,7 @@ Each is refused before anything is kept, with an error that tells the truth, or 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import subprocess
 import sys
@@ -210,6 +211,18 @@ def test_a_flag_is_true_or_false(name: str, flag: object, memory: MemoryManager)
         FLAGS[name](memory, flag)
     assert str(told.value) == f"{name}: expected true or false, found {flag!r}"
     assert (memory.stats()["records"], memory.get_rmt("t")) == (1, None)
+
+
+@pytest.mark.parametrize(("option", "given"), [("idempotency_key", "k"), ("dedupe", True)])
+async def test_an_option_that_an_event_has_no_use_for_is_refused(
+    option: str, given: Any, memory: MemoryManager
+) -> None:
+    happened = event(payload={"text": "the fee was paid"})
+    for call in (memory.awrite, lambda *values, **options: asyncio.to_thread(memory.write, *values, **options)):
+        with pytest.raises(InvalidInputError, match=rf"^{option}: expected nothing beside an event") as told:
+            await call(happened, **{option: given})
+        assert told.value.field == option
+    assert (await memory.astats())["events"] == 0
 
 
 def test_a_type_is_told_by_its_full_name(memory: MemoryManager) -> None:

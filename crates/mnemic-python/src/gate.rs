@@ -1,29 +1,56 @@
 //! The one way from Python to a verb: gives the interpreter up while the verb runs, hears Ctrl-C, turns errors into exceptions.
 //! Not here: the verbs (`verbs`).
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt;
-use mnemic::{Error, Result};
+use mnemic::{Error, MemoryRecord, Page, Result, Retrieval};
 use pyo3::{intern, prelude::*, types::PyBytes};
 use pyo3_async_runtimes::TaskLocals;
-use tokio::{runtime::Runtime, task::AbortHandle, time};
+use tokio::{task::AbortHandle, time};
 
-use crate::{error::exception, inbox::Inbox, process};
+use crate::{
+    error::exception,
+    inbox::Inbox,
+    models,
+    process::{self, Host},
+    turn::{Call, Experience, Ready},
+};
 
 /// How often a blocking call looks up for Ctrl-C.
 const LOOK_UP: Duration = Duration::from_millis(50);
 
-/// What a verb answers: the bytes of one JSON object.
-pub(crate) struct Answer(pub(crate) String);
+/// What a verb answers.
+pub(crate) enum Answer {
+    /// The bytes of one JSON object.
+    Json(String),
+    /// What a retrieval found.
+    Retrieval(Box<Retrieval>),
+    /// Records, and where the next page starts.
+    Page(Page<MemoryRecord>),
+    /// Records, and nothing where there is none.
+    Records(Vec<Option<MemoryRecord>>),
+}
 
 impl<'py> IntoPyObject<'py> for Answer {
-    type Target = PyBytes;
-    type Output = Bound<'py, PyBytes>;
-    type Error = std::convert::Infallible;
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
 
-    fn into_pyobject(self, py: Python<'py>) -> std::result::Result<Self::Output, Self::Error> {
-        Ok(PyBytes::new(py, self.0.as_bytes()))
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        match self {
+            Self::Json(answer) => Ok(PyBytes::new(py, answer.as_bytes()).into_any()),
+            Self::Retrieval(found) => models::retrieval(py, &found),
+            Self::Page(page) => models::page(py, &page),
+            Self::Records(records) => models::records(py, &records),
+        }
     }
 }
 
@@ -31,13 +58,14 @@ impl<'py> IntoPyObject<'py> for Answer {
 ///
 /// # Errors
 /// The verb's, as exceptions, or what a signal handler raised, such as `KeyboardInterrupt`. The verb then ends whole or undone.
-pub(crate) fn wait<F>(py: Python<'_>, runtime: &Arc<Runtime>, verb: F) -> PyResult<Answer>
+pub(crate) fn wait<F>(py: Python<'_>, host: &Host, verb: F) -> PyResult<Answer>
 where
     F: Future<Output = Result<Answer>> + Send,
 {
+    let _call = host.under_way.begin();
     let mut verb = pin!(whole(verb));
     loop {
-        let done = py.detach(|| runtime.block_on(async { time::timeout(LOOK_UP, verb.as_mut()).await }));
+        let done = py.detach(|| host.runtime.block_on(async { time::timeout(LOOK_UP, verb.as_mut()).await }));
         match done {
             Ok(answer) => return answer.map_err(|error| exception(py, &error)),
             Err(_elapsed) => py.check_signals()?,
@@ -45,23 +73,56 @@ where
     }
 }
 
-/// Runs a verb and answers an awaitable of the running loop. If it is cancelled, the verb ends whole or undone.
+/// A verb that was begun.
+type Begun = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
+
+/// Runs a verb and answers an awaitable of the running loop. If it is cancelled, the verb ends whole or undone. With `experience` the
+/// verb is tried on this thread, and never calls Python.
 ///
 /// # Errors
 /// `RuntimeError` where no loop is running.
-pub(crate) fn promise<'py, F>(py: Python<'py>, runtime: &Arc<Runtime>, verb: F) -> PyResult<Bound<'py, PyAny>>
+pub(crate) fn promise<'py, F>(
+    py: Python<'py>,
+    host: &Arc<Host>,
+    verb: F,
+    experience: Option<&Experience>,
+) -> PyResult<Bound<'py, PyAny>>
 where
     F: Future<Output = Result<Answer>> + Send + 'static,
 {
-    let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
-    let event_loop = locals.event_loop(py);
-    let inbox = Inbox::of(&event_loop)?;
+    let call = host.under_way.begin();
+    let mut verb: Begun = Box::pin(whole(verb));
+    let Some(experience) = experience else {
+        let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
+        let event_loop = locals.event_loop(py);
+        return spawn(&event_loop, host, call, Box::pin(process::within(locals, verb)));
+    };
+    if call.alone && experience.encourages() {
+        let begun = Instant::now();
+        let polled = py.detach(|| {
+            let _entered = host.runtime.enter();
+            verb.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        });
+        experience.note(polled.is_ready(), begun);
+        if let Poll::Ready(answer) = polled {
+            let answer = answer.map_err(|error| exception(py, &error));
+            return Ok(Bound::new(py, Ready::new(answer, call))?.into_any());
+        }
+    }
+    spawn(&pyo3_async_runtimes::get_running_loop(py)?, host, call, verb)
+}
+
+/// Hands a verb to the runtime; the answer comes to the loop's inbox.
+fn spawn<'py>(event_loop: &Bound<'py, PyAny>, host: &Host, call: Call, verb: Begun) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let inbox = Inbox::of(event_loop)?;
     let future = event_loop.call_method0(intern!(py, "create_future"))?;
     let promised = future.clone().unbind();
-    let task = runtime.spawn(process::within(locals, async move {
-        let answer = whole(verb).await;
+    let task = host.runtime.spawn(async move {
+        let answer = verb.await;
+        drop(call);
         inbox.get().put(promised, answer);
-    }));
+    });
     future.call_method1(intern!(py, "add_done_callback"), (Withdrawal(task.abort_handle()),))?;
     Ok(future)
 }

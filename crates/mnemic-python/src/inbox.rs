@@ -87,9 +87,10 @@ fn give(future: &Bound<'_, PyAny>, answer: Result<Answer>) -> PyResult<()> {
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {
         return Ok(());
     }
+    let answer = answer.map_err(|error| exception(py, &error)).and_then(|answer| answer.into_pyobject(py));
     match answer {
         Ok(answer) => future.call_method1(intern!(py, "set_result"), (answer,))?,
-        Err(error) => future.call_method1(intern!(py, "set_exception"), (exception(py, &error),))?,
+        Err(error) => future.call_method1(intern!(py, "set_exception"), (error,))?,
     };
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The extension module under the Python package: opens memories and runs verbs on them, JSON bytes in, JSON bytes out.
+//! The extension module under the Python package: opens memories and runs verbs on them, JSON bytes in, JSON bytes or records out.
 //! Not here: the API that people call, its models and its types (`python/mnemic`), and what the verbs do (`mnemic`).
 
 mod embedder;
@@ -6,9 +6,11 @@ mod error;
 mod gate;
 mod inbox;
 mod memory;
+mod models;
 mod opening;
 mod process;
-mod records;
+mod times;
+mod turn;
 mod vectors;
 mod verbs;
 

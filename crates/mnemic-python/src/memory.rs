@@ -5,11 +5,12 @@ use std::{future::Future, sync::Arc};
 
 use mnemic::{Error, ErrorKind, MemoryManager, Namespace, Result, wire::json};
 use pyo3::{prelude::*, pybacked::PyBackedBytes};
-use tokio::runtime::Runtime;
 
 use crate::{
     error::exception,
-    gate, opening, process,
+    gate, opening,
+    process::{self, Host},
+    turn::Experience,
     vectors::Vectors,
     verbs::{self, Verb},
 };
@@ -20,6 +21,8 @@ pub(crate) struct Memory {
     manager: MemoryManager,
     /// The process that opened it: its files, connections and threads are not a forked child's.
     process: u32,
+    /// How calls went on the loop's thread; absent where they may call Python, which has to know its caller.
+    experience: Option<Experience>,
 }
 
 impl Drop for Memory {
@@ -32,27 +35,26 @@ impl Drop for Memory {
 }
 
 impl Memory {
-    /// The handle and the runtime, in the process that opened the memory.
-    fn here(&self) -> Result<(MemoryManager, Arc<Runtime>)> {
+    /// The handle and what runs its verbs, in the process that opened the memory.
+    fn here(&self) -> Result<(MemoryManager, Arc<Host>)> {
         if self.process != std::process::id() {
             let message = "this memory was opened before the process forked: open one in the child \
                            (with multiprocessing, in the worker's initializer or with the spawn method)";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Ok((self.manager.clone(), process::runtime()?))
+        Ok((self.manager.clone(), process::host()?))
     }
 
-    /// The runtime, and what is to run on it: also reading the request, which may be long, goes without the interpreter.
+    /// What runs verbs, and what it is to run: also reading the request, which may be long, goes without the interpreter.
     fn start(
         &self,
-        verb: &str,
+        verb: Verb,
         request: PyBackedBytes,
         vectors: Vectors,
-    ) -> Result<(Arc<Runtime>, impl Future<Output = Result<gate::Answer>> + Send + use<>)> {
-        let (manager, runtime) = self.here()?;
-        let verb: Verb = verb.parse()?;
+    ) -> Result<(Arc<Host>, impl Future<Output = Result<gate::Answer>> + Send + use<>)> {
+        let (manager, host) = self.here()?;
         let run = async move { verbs::run(manager, verb, json::parse_object(&request[..])?, vectors).await };
-        Ok((runtime, run))
+        Ok((host, run))
     }
 }
 
@@ -62,17 +64,18 @@ impl Memory {
     #[staticmethod]
     #[pyo3(signature = (request, embedder=None))]
     fn open(py: Python<'_>, request: &[u8], embedder: Option<Py<PyAny>>) -> PyResult<Self> {
+        let experience = embedder.is_none().then(Experience::default);
         let open = || {
-            let runtime = process::runtime()?;
+            let host = process::host()?;
             let request = json::parse_object(request)?;
             py.detach(|| {
                 // A memory with servers does its work in the background here.
-                let _entered = runtime.enter();
+                let _entered = host.runtime.enter();
                 opening::open(&request, embedder)
             })
         };
         let manager = open().map_err(|error| exception(py, &error))?;
-        Ok(Self { manager, process: std::process::id() })
+        Ok(Self { manager, process: std::process::id(), experience })
     }
 
     #[getter]
@@ -83,14 +86,16 @@ impl Memory {
     /// A handle for another namespace of the same memory.
     fn in_namespace(&self, py: Python<'_>, namespace: &str) -> PyResult<Self> {
         let namespace = Namespace::new(namespace).map_err(|error| exception(py, &error))?;
-        Ok(Self { manager: self.manager.in_namespace(namespace), process: self.process })
+        let experience = self.experience.as_ref().map(|_| Experience::default());
+        Ok(Self { manager: self.manager.in_namespace(namespace), process: self.process, experience })
     }
 
     /// Runs a verb and waits for it. `vectors` are the embeddings that the request's records or its query bring.
     #[pyo3(signature = (verb, request, vectors=Vectors::new()), text_signature = "($self, verb, request, vectors=())")]
     fn call(&self, py: Python<'_>, verb: &str, request: PyBackedBytes, vectors: Vectors) -> PyResult<gate::Answer> {
-        let (runtime, run) = self.start(verb, request, vectors).map_err(|error| exception(py, &error))?;
-        gate::wait(py, &runtime, run)
+        let begin = || self.start(verb.parse()?, request, vectors);
+        let (host, run) = begin().map_err(|error| exception(py, &error))?;
+        gate::wait(py, &host, run)
     }
 
     /// Runs a verb and answers an awaitable. `vectors` are the embeddings that the request's records or its query bring.
@@ -102,7 +107,12 @@ impl Memory {
         request: PyBackedBytes,
         vectors: Vectors,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (runtime, run) = self.start(verb, request, vectors).map_err(|error| exception(py, &error))?;
-        gate::promise(py, &runtime, run)
+        let begin = || {
+            let verb: Verb = verb.parse()?;
+            let experience = self.experience.as_ref().filter(|_| verb.is_short());
+            Ok((self.start(verb, request, vectors)?, experience))
+        };
+        let ((host, run), experience) = begin().map_err(|error| exception(py, &error))?;
+        gate::promise(py, &host, run, experience)
     }
 }

@@ -1,219 +1,360 @@
-//! Answers that hold records, in the form of Python's models and written straight from what was read: programs ask for nothing more
-//! often. Not here: the form of other answers (`mnemic::wire`), the models (`python/mnemic/models.py`).
+//! Answers that hold records, as Python's models. Their fields are set and not validated, as unpickling does: what the memory answers
+//! is valid, and validation took longer than finding it. Not here: the models (`python/mnemic/models.py`), other answers (`mnemic::wire`).
 
 use mnemic::{
-    Error, EventId, Explanation, Hit, Leg, LegReport, LegScore, MemoryRecord, Object, Page, PriorFactor, Provenance,
-    Ratio, RecordId, Result, Retrieval, ThreadId, Timestamp, UserId, Value, wire,
+    EventId, Explanation, Hit, Leg, LegOutcome, LegReport, LegScore, MemoryRecord, Object, Page, PriorFactor,
+    Provenance, Ratio, RecordId, Retrieval, ThreadId, Timestamp, UserId, Value,
 };
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use pyo3::{
+    intern,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyDict, PyFloat, PyList, PyNone, PySet, PyString},
+};
 
-use crate::gate::Answer;
+use crate::times::Times;
 
-/// What a retrieval found: `records`, `legs`, `degraded`, `stale` and `took_us`.
-pub(crate) fn found(found: &Retrieval) -> Result<Answer> {
-    written(&Form(found))
+/// A model: its class, and an instance's state before anything is known of it.
+struct Model {
+    class: Py<PyAny>,
+    /// Every field with its default, in the order of the class.
+    fields: Py<PyDict>,
+    /// Which fields are given; the rest have defaults.
+    given: Py<PySet>,
 }
 
-/// A page of a listing: `records`, and `next` if there is more.
-pub(crate) fn page(page: &Page<MemoryRecord>) -> Result<Answer> {
-    written(&Form(page))
-}
-
-/// A list of records, and `null` where there is none.
-pub(crate) fn list(records: &[Option<MemoryRecord>]) -> Result<Answer> {
-    written(&Each(records))
-}
-
-fn written(answer: &impl Serialize) -> Result<Answer> {
-    let written = serde_json::to_string(answer);
-    written.map(Answer).map_err(|error| Error::bug("an answer that is not JSON").with_source(error))
-}
-
-/// Something in Python's form.
-struct Form<T>(T);
-
-/// Each item in Python's form.
-struct Each<I>(I);
-
-impl<'a, I, T: 'a> Serialize for Each<I>
-where
-    I: Copy + IntoIterator<Item = &'a T>,
-    Form<&'a T>: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.into_iter().map(Form))
+impl Model {
+    /// `always` are the fields that every answer gives.
+    fn of(module: &Bound<'_, PyModule>, class: &str, always: &[&str]) -> PyResult<Self> {
+        let py = module.py();
+        let class = module.getattr(class)?;
+        let nothing = PyDict::new(py);
+        for field in always {
+            nothing.set_item(field, py.None())?;
+        }
+        let blank = class.call_method("model_construct", (), Some(&nothing))?;
+        Ok(Self {
+            fields: blank.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
+            given: PySet::new(py, always)?.unbind(),
+            class: class.unbind(),
+        })
     }
 }
 
-/// Writes an entry; what is absent is left out.
-fn put<M: SerializeMap>(map: &mut M, key: &str, value: Option<impl Serialize>) -> Result<(), M::Error> {
-    value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
+/// The models, and what instances are made with.
+struct Models {
+    record: Model,
+    retrieved: Model,
+    provenance: Model,
+    explanation: Model,
+    score: Model,
+    factor: Model,
+    report: Model,
+    /// `Retrieval`.
+    retrieval: Py<PyAny>,
+    /// `object.__new__`
+    make: Py<PyAny>,
+    /// `object.__setattr__`: that of a model validates.
+    set: Py<PyAny>,
+}
+
+/// What every record has.
+const OF_RECORD: &[&str] = &[
+    "id",
+    "type",
+    "text",
+    "path",
+    "tags",
+    "metadata",
+    "source",
+    "created_at",
+    "updated_at",
+    "valid_from",
+    "version",
+];
+
+impl Models {
+    fn get(py: Python<'_>) -> PyResult<&Self> {
+        static MODELS: PyOnceLock<Models> = PyOnceLock::new();
+        MODELS.get_or_try_init(py, || {
+            let module = py.import("mnemic.models")?;
+            let object = py.import("builtins")?.getattr("object")?;
+            let found = [OF_RECORD, &["confidence", "score", "explanation"]].concat();
+            Ok(Self {
+                record: Model::of(&module, "MemoryRecord", OF_RECORD)?,
+                retrieved: Model::of(&module, "RetrievedRecord", &found)?,
+                provenance: Model::of(&module, "Provenance", &["events", "records"])?,
+                explanation: Model::of(&module, "Explanation", &["legs", "priors"])?,
+                score: Model::of(&module, "LegScore", &["leg", "rank"])?,
+                factor: Model::of(&module, "PriorFactor", &["name"])?,
+                report: Model::of(&module, "LegReport", &["leg", "index", "outcome", "took_us"])?,
+                retrieval: module.getattr("Retrieval")?.unbind(),
+                make: object.getattr("__new__")?.unbind(),
+                set: object.getattr("__setattr__")?.unbind(),
+            })
+        })
+    }
+}
+
+/// An instance that is being filled.
+struct Instance<'a, 'py> {
+    model: &'a Model,
+    fields: Bound<'py, PyDict>,
+    given: Option<Bound<'py, PySet>>,
+}
+
+impl<'a, 'py> Instance<'a, 'py> {
+    fn of(py: Python<'py>, model: &'a Model) -> PyResult<Self> {
+        Ok(Self { model, fields: model.fields.bind(py).copy()?, given: None })
+    }
+
+    /// Sets a field that every instance has.
+    fn put(&self, field: &Bound<'py, PyString>, value: impl IntoPyObject<'py>) -> PyResult<()> {
+        self.fields.set_item(field, value)
+    }
+
+    /// Sets a field that not every instance has.
+    fn give(&mut self, field: &Bound<'py, PyString>, value: Option<impl IntoPyObject<'py>>) -> PyResult<()> {
+        let Some(value) = value else { return Ok(()) };
+        self.fields.set_item(field, value)?;
+        self.given()?.add(field)
+    }
+
+    /// The instance's own set of what is given.
+    fn given(&mut self) -> PyResult<&Bound<'py, PySet>> {
+        if self.given.is_none() {
+            let py = self.fields.py();
+            let own = self.model.given.bind(py).call_method0(intern!(py, "copy"))?;
+            self.given = Some(own.cast_into::<PySet>()?);
+        }
+        self.given.as_ref().ok_or_else(|| pyo3::exceptions::PySystemError::new_err("a set that was made is gone"))
+    }
+
+    fn done(mut self, with: &Models) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.fields.py();
+        let given = self.given()?.clone();
+        let instance = with.make.bind(py).call1((self.model.class.bind(py),))?;
+        let set = with.set.bind(py);
+        set.call1((&instance, intern!(py, "__dict__"), self.fields))?;
+        set.call1((&instance, intern!(py, "__pydantic_fields_set__"), given))?;
+        set.call1((&instance, intern!(py, "__pydantic_extra__"), PyNone::get(py)))?;
+        set.call1((&instance, intern!(py, "__pydantic_private__"), PyNone::get(py)))?;
+        Ok(instance)
+    }
+}
+
+/// Makes the objects of one answer.
+struct Maker<'py> {
+    py: Python<'py>,
+    models: &'py Models,
+    times: Times<'py>,
+}
+
+/// What a retrieval found: a `Retrieval`.
+pub(crate) fn retrieval<'py>(py: Python<'py>, found: &Retrieval) -> PyResult<Bound<'py, PyAny>> {
+    let mut maker = Maker::new(py)?;
+    let Retrieval { hits, legs, degraded, stale, took } = found;
+    let records = PyList::empty(py);
+    for hit in hits {
+        records.append(maker.hit(hit)?)?;
+    }
+    let reports = PyList::empty(py);
+    for leg in legs {
+        reports.append(maker.report(leg)?)?;
+    }
+    let how = PyDict::new(py);
+    how.set_item(intern!(py, "legs"), reports)?;
+    how.set_item(intern!(py, "degraded"), degraded)?;
+    how.set_item(intern!(py, "stale"), stale)?;
+    how.set_item(intern!(py, "took_us"), took.as_micros())?;
+    maker.models.retrieval.bind(py).call((records,), Some(&how))
+}
+
+/// A page of a listing: its records, and the cursor of the next if there is one.
+pub(crate) fn page<'py>(py: Python<'py>, page: &Page<MemoryRecord>) -> PyResult<Bound<'py, PyAny>> {
+    let mut maker = Maker::new(py)?;
+    let records = PyList::empty(py);
+    for record in &page.items {
+        records.append(maker.record(record)?)?;
+    }
+    Ok((records, page.next.as_ref().map(|cursor| &cursor.0)).into_pyobject(py)?.into_any())
+}
+
+/// A list of records, and `None` where there is none.
+pub(crate) fn records<'py>(py: Python<'py>, records: &[Option<MemoryRecord>]) -> PyResult<Bound<'py, PyAny>> {
+    let mut maker = Maker::new(py)?;
+    let made = PyList::empty(py);
+    for record in records {
+        made.append(record.as_ref().map(|record| maker.record(record)).transpose()?)?;
+    }
+    Ok(made.into_any())
+}
+
+impl<'py> Maker<'py> {
+    fn new(py: Python<'py>) -> PyResult<Self> {
+        Ok(Self { py, models: Models::get(py)?, times: Times::new(py)? })
+    }
+
+    fn record(&mut self, record: &MemoryRecord) -> PyResult<Bound<'py, PyAny>> {
+        let mut made = Instance::of(self.py, &self.models.record)?;
+        self.fill(&mut made, record)?;
+        made.give(intern!(self.py, "confidence"), record.confidence.map(Ratio::get))?;
+        made.done(self.models)
+    }
+
+    /// Sets everything of a record but its confidence, which a found one has even where none is stored.
+    fn fill(&mut self, made: &mut Instance<'_, 'py>, record: &MemoryRecord) -> PyResult<()> {
+        let py = self.py;
+        made.put(intern!(py, "id"), record.id.as_str())?;
+        made.give(intern!(py, "user_id"), record.user_id.as_ref().map(UserId::as_str))?;
+        made.give(intern!(py, "thread_id"), record.thread_id.as_ref().map(ThreadId::as_str))?;
+        made.put(intern!(py, "type"), record.kind.as_str())?;
+        made.put(intern!(py, "text"), &record.text)?;
+        made.put(intern!(py, "path"), &record.path)?;
+        let tags = PyList::empty(py);
+        for tag in &record.tags {
+            tags.append(tag)?;
+        }
+        made.put(intern!(py, "tags"), tags)?;
+        made.put(intern!(py, "metadata"), object(py, &record.metadata)?)?;
+        made.put(intern!(py, "source"), &record.source)?;
+        made.give(intern!(py, "salience"), record.salience.map(Ratio::get))?;
+        made.put(intern!(py, "created_at"), self.times.of(record.created_at)?)?;
+        made.put(intern!(py, "updated_at"), self.times.of(record.updated_at)?)?;
+        made.put(intern!(py, "valid_from"), self.times.of(record.valid_from)?)?;
+        made.give(intern!(py, "valid_to"), self.time(record.valid_to)?)?;
+        made.give(intern!(py, "expires_at"), self.time(record.expires_at)?)?;
+        made.give(intern!(py, "superseded_by"), record.superseded_by.as_ref().map(RecordId::as_str))?;
+        if !record.provenance.is_empty() {
+            made.give(intern!(py, "provenance"), Some(self.provenance(&record.provenance)?))?;
+        }
+        made.put(intern!(py, "version"), record.version.0)
+    }
+
+    fn time(&mut self, at: Option<Timestamp>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        at.map(|at| self.times.of(at)).transpose()
+    }
+
+    fn provenance(&self, provenance: &Provenance) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let made = Instance::of(py, &self.models.provenance)?;
+        let events: Vec<&str> = provenance.events.iter().map(EventId::as_str).collect();
+        let records: Vec<&str> = provenance.records.iter().map(RecordId::as_str).collect();
+        made.put(intern!(py, "events"), events)?;
+        made.put(intern!(py, "records"), records)?;
+        made.done(self.models)
+    }
+
+    /// A `RetrievedRecord`.
+    fn hit(&mut self, hit: &Hit) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let Hit { record, score, explanation } = hit;
+        let dense = explanation.legs.iter().find(|score| score.leg == Leg::Dense);
+        let similarity = dense.and_then(|dense| shortest(dense.raw));
+        let mut made = Instance::of(py, &self.models.retrieved)?;
+        self.fill(&mut made, record)?;
+        made.put(intern!(py, "score"), score)?;
+        made.give(intern!(py, "similarity"), similarity)?;
+        made.give(intern!(py, "stored_confidence"), record.confidence.map(Ratio::get))?;
+        // As `likeness` of the models.
+        let likeness = || similarity.unwrap_or(*score).clamp(0.0, 1.0);
+        made.put(intern!(py, "confidence"), record.confidence.map_or_else(likeness, Ratio::get))?;
+        made.put(intern!(py, "explanation"), self.explanation(explanation)?)?;
+        made.done(self.models)
+    }
+
+    fn explanation(&self, explanation: &Explanation) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let Explanation { legs, fused, priors, rerank, repeats } = explanation;
+        let mut made = Instance::of(py, &self.models.explanation)?;
+        let scores = PyList::empty(py);
+        for leg in legs {
+            scores.append(self.score(leg)?)?;
+        }
+        made.put(intern!(py, "legs"), scores)?;
+        made.give(intern!(py, "fused"), finite(*fused))?;
+        let factors = PyList::empty(py);
+        for prior in priors {
+            factors.append(self.factor(prior)?)?;
+        }
+        made.put(intern!(py, "priors"), factors)?;
+        made.give(intern!(py, "rerank"), rerank.and_then(shortest))?;
+        made.give(intern!(py, "repeats"), repeats.as_ref().map(RecordId::as_str))?;
+        made.done(self.models)
+    }
+
+    fn score(&self, score: &LegScore) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let LegScore { leg, rank, raw, contribution } = score;
+        let mut made = Instance::of(py, &self.models.score)?;
+        made.put(intern!(py, "leg"), leg.as_str())?;
+        made.put(intern!(py, "rank"), rank)?;
+        made.give(intern!(py, "raw"), shortest(*raw))?;
+        made.give(intern!(py, "contribution"), finite(*contribution))?;
+        made.done(self.models)
+    }
+
+    fn factor(&self, prior: &PriorFactor) -> PyResult<Bound<'py, PyAny>> {
+        let mut made = Instance::of(self.py, &self.models.factor)?;
+        made.put(intern!(self.py, "name"), prior.name)?;
+        made.give(intern!(self.py, "factor"), finite(prior.factor))?;
+        made.done(self.models)
+    }
+
+    fn report(&self, report: &LegReport) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let mut made = Instance::of(py, &self.models.report)?;
+        made.put(intern!(py, "leg"), report.leg.as_str())?;
+        made.put(intern!(py, "index"), report.index)?;
+        let (outcome, found, reason) = match &report.outcome {
+            LegOutcome::Ran { found } => ("ran", Some(*found), None),
+            LegOutcome::Skipped(why) => ("skipped", None, Some(why)),
+            LegOutcome::Failed(why) => ("failed", None, Some(why)),
+        };
+        made.put(intern!(py, "outcome"), outcome)?;
+        made.give(intern!(py, "found"), found)?;
+        made.give(intern!(py, "reason"), reason)?;
+        made.put(intern!(py, "took_us"), report.took.as_micros())?;
+        made.done(self.models)
+    }
 }
 
 /// A number that JSON has.
-fn finite<N: Copy + Into<f64>>(number: N) -> Option<N> {
-    number.into().is_finite().then_some(number)
+fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
 }
 
-impl Serialize for Form<&Retrieval> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Retrieval { hits, legs, degraded, stale, took } = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("records", &Each(hits))?;
-        map.serialize_entry("legs", &Each(legs))?;
-        map.serialize_entry("degraded", degraded)?;
-        map.serialize_entry("stale", stale)?;
-        map.serialize_entry("took_us", &took.as_micros())?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&Page<MemoryRecord>> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("records", &Each(&self.0.items))?;
-        put(&mut map, "next", self.0.next.as_ref().map(|cursor| &cursor.0))?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&Option<MemoryRecord>> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_ref().map(Form).serialize(serializer)
-    }
-}
-
-impl Serialize for Form<&MemoryRecord> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        put_record(&mut map, self.0)?;
-        put(&mut map, "confidence", self.0.confidence.map(Ratio::get))?;
-        map.end()
-    }
-}
-
-/// Writes everything of a record but its confidence, which a found one has even where none is stored.
-fn put_record<M: SerializeMap>(map: &mut M, record: &MemoryRecord) -> Result<(), M::Error> {
-    map.serialize_entry("id", record.id.as_str())?;
-    put(map, "user_id", record.user_id.as_ref().map(UserId::as_str))?;
-    put(map, "thread_id", record.thread_id.as_ref().map(ThreadId::as_str))?;
-    map.serialize_entry("type", record.kind.as_str())?;
-    map.serialize_entry("text", &record.text)?;
-    map.serialize_entry("path", &record.path)?;
-    map.serialize_entry("tags", &record.tags)?;
-    map.serialize_entry("metadata", &Entries(&record.metadata))?;
-    map.serialize_entry("source", &record.source)?;
-    put(map, "salience", record.salience.map(Ratio::get))?;
-    map.serialize_entry("created_at", &Form(record.created_at))?;
-    map.serialize_entry("updated_at", &Form(record.updated_at))?;
-    map.serialize_entry("valid_from", &Form(record.valid_from))?;
-    put(map, "valid_to", record.valid_to.map(Form))?;
-    put(map, "expires_at", record.expires_at.map(Form))?;
-    put(map, "superseded_by", record.superseded_by.as_ref().map(RecordId::as_str))?;
-    put(map, "provenance", Some(&record.provenance).filter(|provenance| !provenance.is_empty()).map(Form))?;
-    map.serialize_entry("version", &record.version.0)
-}
-
-/// `RetrievedRecord`.
-impl Serialize for Form<&Hit> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Hit { record, score, explanation } = self.0;
-        let similarity =
-            explanation.legs.iter().find(|score| score.leg == Leg::Dense).and_then(|dense| finite(dense.raw));
-        let mut map = serializer.serialize_map(None)?;
-        put_record(&mut map, record)?;
-        map.serialize_entry("score", score)?;
-        put(&mut map, "similarity", similarity)?;
-        put(&mut map, "stored_confidence", record.confidence.map(Ratio::get))?;
-        // As `likeness` of the models.
-        match (record.confidence, similarity) {
-            (Some(stored), _) => map.serialize_entry("confidence", &stored.get())?,
-            (None, Some(similarity)) => map.serialize_entry("confidence", &similarity.clamp(0.0, 1.0))?,
-            (None, None) => map.serialize_entry("confidence", &score.clamp(0.0, 1.0))?,
-        }
-        map.serialize_entry("explanation", &Form(explanation))?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&Provenance> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Provenance { events, records } = self.0;
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("events", &events.iter().map(EventId::as_str).collect::<Vec<_>>())?;
-        map.serialize_entry("records", &records.iter().map(RecordId::as_str).collect::<Vec<_>>())?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&Explanation> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Explanation { legs, fused, priors, rerank, repeats } = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("legs", &Each(legs))?;
-        put(&mut map, "fused", finite(*fused))?;
-        map.serialize_entry("priors", &Each(priors))?;
-        put(&mut map, "rerank", rerank.and_then(finite))?;
-        put(&mut map, "repeats", repeats.as_ref().map(RecordId::as_str))?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&LegScore> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let LegScore { leg, rank, raw, contribution } = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("leg", leg.as_str())?;
-        map.serialize_entry("rank", rank)?;
-        put(&mut map, "raw", finite(*raw))?;
-        put(&mut map, "contribution", finite(*contribution))?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&PriorFactor> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", self.0.name)?;
-        put(&mut map, "factor", finite(self.0.factor))?;
-        map.end()
-    }
-}
-
-impl Serialize for Form<&LegReport> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Entries(&wire::leg_object(self.0)).serialize(serializer)
-    }
-}
-
-impl Serialize for Form<Timestamp> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
+/// The shortest number that is the same in single precision, as everywhere where it is written in digits.
+fn shortest(number: f32) -> Option<f64> {
+    if number.is_finite() { number.to_string().parse().ok() } else { None }
 }
 
 /// An object of a caller's.
-struct Entries<'a>(&'a Object);
-
-impl Serialize for Entries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, Form(value))))
+fn object<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDict>> {
+    let made = PyDict::new(py);
+    for (key, value) in object {
+        made.set_item(key, any(py, value)?)?;
     }
+    Ok(made)
 }
 
-impl Serialize for Form<&Value> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(flag) => serializer.serialize_bool(*flag),
-            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-                (Some(integer), _) => serializer.serialize_i64(integer),
-                (None, Some(integer)) => serializer.serialize_u64(integer),
-                (None, None) => serializer.serialize_f64(number.as_f64()),
-            },
-            Value::String(text) => serializer.serialize_str(text),
-            Value::Array(items) => Each(items).serialize(serializer),
-            Value::Object(object) => Entries(object).serialize(serializer),
+fn any<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(flag) => flag.into_pyobject(py)?.to_owned().into_any(),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) => integer.into_pyobject(py)?.into_any(),
+            (None, Some(integer)) => integer.into_pyobject(py)?.into_any(),
+            (None, None) => PyFloat::new(py, number.as_f64()).into_any(),
+        },
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Array(items) => {
+            let made = PyList::empty(py);
+            for item in items {
+                made.append(any(py, item)?)?;
+            }
+            made.into_any()
         }
-    }
+        Value::Object(entries) => object(py, entries)?.into_any(),
+    })
 }

@@ -13,30 +13,38 @@ use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::turn::UnderWay;
+
 /// Most threads that verbs run on; heavy work goes to threads of its own.
 const WORKERS: usize = 4;
 /// How long what is under way may take at the end of the process.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The runtime, and the process that its threads live in.
-struct Owned {
-    process: u32,
-    runtime: Arc<Runtime>,
+/// What runs verbs.
+pub(crate) struct Host {
+    pub(crate) runtime: Runtime,
+    pub(crate) under_way: Arc<UnderWay>,
 }
 
-static RUNTIME: Mutex<Option<Owned>> = Mutex::new(None);
+/// The host, and the process that its threads live in.
+struct Owned {
+    process: u32,
+    host: Arc<Host>,
+}
 
-/// The runtime of this process, made on first use.
+static HOST: Mutex<Option<Owned>> = Mutex::new(None);
+
+/// The host of this process, made on first use.
 ///
 /// Only called by threads that are attached to the interpreter, as is whoever forks: so the lock is free in a forked child.
-pub(crate) fn runtime() -> Result<Arc<Runtime>> {
-    let mut owned = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn host() -> Result<Arc<Host>> {
+    let mut owned = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
     match owned.take() {
         Some(mine) if mine.process == process => {
-            let runtime = Arc::clone(&mine.runtime);
+            let host = Arc::clone(&mine.host);
             *owned = Some(mine);
-            return Ok(runtime);
+            return Ok(host);
         }
         // Its threads are in the parent; dropping it would wait for them for ever.
         Some(parents) => std::mem::forget(parents),
@@ -48,23 +56,23 @@ pub(crate) fn runtime() -> Result<Arc<Runtime>> {
     let made = made.map_err(|error| {
         Error::new(ErrorKind::Unavailable, "threads cannot be started in this process").with_source(error)
     })?;
-    let runtime = Arc::new(made);
-    *owned = Some(Owned { process, runtime: Arc::clone(&runtime) });
-    Ok(runtime)
+    let host = Arc::new(Host { runtime: made, under_way: Arc::default() });
+    *owned = Some(Owned { process, host: Arc::clone(&host) });
+    Ok(host)
 }
 
 /// Ends what runs in this process. Called at the interpreter's exit, since no thread may enter it later.
 #[pyfunction]
 pub(crate) fn shut_down(py: Python<'_>) {
-    let owned = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(Owned { process, runtime }) = owned else { return };
+    let owned = HOST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(Owned { process, host }) = owned else { return };
     if process != std::process::id() {
-        std::mem::forget(runtime);
+        std::mem::forget(host);
         return;
     }
     py.detach(|| {
-        if let Some(runtime) = Arc::into_inner(runtime) {
-            runtime.shutdown_timeout(GRACE);
+        if let Some(host) = Arc::into_inner(host) {
+            host.runtime.shutdown_timeout(GRACE);
         }
     });
 }

@@ -10,7 +10,6 @@ use mnemic::{
 
 use crate::{
     gate::Answer,
-    records,
     vectors::{self, Vectors},
 };
 
@@ -69,6 +68,13 @@ verbs! {
     WriteEvent "write_event",
 }
 
+impl Verb {
+    /// Whether it reads little, so that it may be answered at once.
+    pub(crate) const fn is_short(self) -> bool {
+        matches!(self, Self::Retrieve | Self::Get | Self::Slots)
+    }
+}
+
 /// Runs a verb.
 pub(crate) async fn run(memory: MemoryManager, verb: Verb, request: Object, vectors: Vectors) -> Result<Answer> {
     let answer = match verb {
@@ -81,7 +87,7 @@ pub(crate) async fn run(memory: MemoryManager, verb: Verb, request: Object, vect
         }
         _ => read(&memory, verb, &request).await,
     };
-    answer.map(|object| Answer(wire::to_line(&object)))
+    answer.map(|object| Answer::Json(wire::to_line(&object)))
 }
 
 fn done(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Object {
@@ -246,15 +252,15 @@ async fn maintain(memory: &MemoryManager, verb: Verb, request: &Object) -> Resul
 async fn retrieve(memory: &MemoryManager, request: &Object, embedding: &Vectors) -> Result<Answer> {
     let mut query = wire::query_from_object(request)?;
     vectors::ask(embedding, &mut query)?;
-    records::found(&memory.retrieve(&query).await?)
+    Ok(Answer::Retrieval(Box::new(memory.retrieve(&query).await?)))
 }
 
 async fn read_records(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Answer> {
     if verb == Verb::Get {
-        return records::list(&memory.get(&ids(request)?, instant(request, "as_of")?).await?);
+        return Ok(Answer::Records(memory.get(&ids(request)?, instant(request, "as_of")?).await?));
     }
     let (filter, as_of, page) = wire::page_from_object(request)?;
-    records::page(&memory.list(&filter, as_of, &page).await?)
+    Ok(Answer::Page(memory.list(&filter, as_of, &page).await?))
 }
 
 async fn read(memory: &MemoryManager, verb: Verb, request: &Object) -> Result<Object> {

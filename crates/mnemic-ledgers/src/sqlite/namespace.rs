@@ -130,6 +130,19 @@ impl OpenNamespace {
         outcome.map(Some).map_err(|fault| fault.classify(&self.file))
     }
 
+    /// Reads through one snapshot what takes no longer than handing it to a thread would, if a connection is idle. `None` where it has to
+    /// be read as anything else is, which also tells what is wrong with it.
+    pub(super) fn read_little<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> Outcome<T>) -> Option<T> {
+        if !self.seen.load(Ordering::Relaxed) {
+            return None;
+        }
+        let found = self.pool.with_idle(|connection| {
+            let _transaction = connection.unchecked_transaction()?;
+            read(&Snapshot::new(connection, &self.directory, &self.files))
+        });
+        found?.ok()
+    }
+
     /// Reads one row, without a thread if a connection is idle: this is asked before every call.
     pub(super) fn read_short<T>(&self, read: impl FnOnce(&Connection) -> Outcome<T>) -> Option<Result<T>> {
         if !self.seen.load(Ordering::Relaxed) {
