@@ -20,14 +20,18 @@ pub enum Access {
     Read,
     /// Reads and writes; every statement sees what was committed before it, so that what follows a lock sees what the lock waited for.
     Write,
+    /// The same of what can be made again: the commit does not wait for the disk. A server that crashes may lose the last of such
+    /// transactions, each whole; what tells how far they came must be written in them.
+    Derive,
 }
 
 macro_rules! begin {
-    ($how:literal) => {
+    ($how:literal $(, $more:literal)?) => {
         concat!(
             "BEGIN ISOLATION LEVEL ",
             $how,
             "; SET LOCAL ROLE mnemic_app; SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '15s'"
+            $(, "; ", $more)?
         )
     };
 }
@@ -41,6 +45,7 @@ impl Access {
         match self {
             Self::Read => begin!("REPEATABLE READ, READ ONLY"),
             Self::Write => begin!("READ COMMITTED"),
+            Self::Derive => begin!("READ COMMITTED", "SET LOCAL synchronous_commit = off"),
         }
     }
 }

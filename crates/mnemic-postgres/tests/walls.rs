@@ -68,12 +68,21 @@ async fn a_call_is_of_a_function_of_the_schema(server: TestServer) {
 
 async fn a_client_that_vanishes_holds_nothing_for_ever(server: TestServer) {
     let (_database, pool) = seeded(&server).await;
-    for access in [Access::Read, Access::Write] {
+    for access in [Access::Read, Access::Write, Access::Derive] {
         let limits = Query::new(
             "SELECT current_setting('idle_in_transaction_session_timeout') || current_setting('lock_timeout') WHERE $1 <> ''",
         );
         let answers = pool.run(&ns("a"), access, &[limits]).await.unwrap();
         assert_eq!(answers[0].first::<&str>(0).unwrap(), Some("1min15s"), "{access:?}");
+    }
+}
+
+async fn only_what_can_be_made_again_does_not_wait_for_the_disk(server: TestServer) {
+    let (_database, pool) = seeded(&server).await;
+    for (access, waits) in [(Access::Write, "on"), (Access::Derive, "off"), (Access::Write, "on")] {
+        let asked = Query::new("SELECT current_setting('synchronous_commit') WHERE $1 <> ''");
+        let answers = pool.run(&ns("a"), access, &[asked]).await.unwrap();
+        assert_eq!(answers[0].first::<&str>(0).unwrap(), Some(waits), "{access:?}");
     }
 }
 
@@ -281,6 +290,7 @@ fn main() -> ExitCode {
         a_statement_that_does_not_name_its_namespace_is_not_sent,
         a_call_is_of_a_function_of_the_schema,
         a_client_that_vanishes_holds_nothing_for_ever,
+        only_what_can_be_made_again_does_not_wait_for_the_disk,
         nothing_of_a_transaction_stays_on_its_connection,
         a_dropped_transaction_is_undone,
         a_reader_may_not_write,

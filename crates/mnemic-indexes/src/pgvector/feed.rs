@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use mnemic_core::{
     ChangeSeq, Embedding, EmbeddingModel, Namespace, RecordId, Result, StoredRecord, ports::IndexChange,
 };
-use mnemic_postgres::{Access, Query, Transaction, Type};
+use mnemic_postgres::{Query, Transaction, Type};
 
 use super::PgvectorIndex;
-use crate::postgres::{COLUMNS, Space, Statement, bind_columns, column, lock, locked, takeover};
+use crate::postgres::{COLUMNS, Space, Statement, bind_columns, column, feeding, lock, locked, takeover};
 
 /// Records that are sent at once: each carries a vector of kilobytes.
 const STRIDE: usize = 64;
@@ -19,7 +19,7 @@ impl PgvectorIndex {
         let dimension = first.map(|embedding| embedding.model().dimension());
         let schema = self.setup.ensure(&self.pool, namespace, dimension).await?;
         let [make, lock] = lock(self.config.name);
-        let (transaction, answers) = self.pool.begin(namespace, Access::Write, &[make.query(), lock.query()]).await?;
+        let (transaction, answers) = self.pool.begin(namespace, feeding(changes), &[make.query(), lock.query()]).await?;
         let moved = match locked(&answers) {
             Ok(space) => self.change(&transaction, schema, space, changes, through).await,
             Err(error) => Err(error),

@@ -1,10 +1,18 @@
 //! Where an index of one namespace stands: its position in the feed, its model, its totals. One row, whose lock makes two programs that
 //! apply the same changes take turns. Not here: what the index holds.
 
-use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Result, Retry};
-use mnemic_postgres::{Answer, Row, Type, corrupted};
+use mnemic_core::{
+    ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Result, Retry, ports::IndexChange,
+};
+use mnemic_postgres::{Access, Answer, Row, Type, corrupted};
 
 use super::{Statement, column, count};
+
+/// How changes are applied. What a crash of the server takes of an index comes again by the feed, since its position goes with it; but
+/// what was removed must not come back, for however short a time.
+pub(crate) fn feeding(changes: &[IndexChange]) -> Access {
+    if changes.iter().any(|change| change.record.is_none()) { Access::Write } else { Access::Derive }
+}
 
 /// The row of one index of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

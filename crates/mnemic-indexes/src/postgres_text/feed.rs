@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use mnemic_core::{ChangeSeq, MemoryRecord, Namespace, RecordId, Result, ports::IndexChange};
-use mnemic_postgres::{Access, Answer, Query, Transaction, Type};
+use mnemic_postgres::{Answer, Query, Transaction, Type};
 
 use super::{NAME, PostgresTextIndex, terms::Terms};
 use crate::{
     analyze::{Scan, fingerprint},
-    postgres::{COLUMNS, Space, Statement, bind_columns, column, lock, locked},
+    postgres::{COLUMNS, Space, Statement, bind_columns, column, feeding, lock, locked},
 };
 
 /// Records whose terms are sent at once.
@@ -34,7 +34,7 @@ struct Plan<'a> {
 impl PostgresTextIndex {
     pub(super) async fn feed(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {
         let [make, lock] = lock(NAME);
-        let (transaction, answers) = self.pool.begin(namespace, Access::Write, &[make.query(), lock.query()]).await?;
+        let (transaction, answers) = self.pool.begin(namespace, feeding(changes), &[make.query(), lock.query()]).await?;
         let moved = match locked(&answers) {
             Ok(space) => change(&transaction, space, changes, through).await,
             Err(error) => Err(error),
