@@ -11,7 +11,9 @@ use mnemic_core::{
 use mnemic_http::Answer;
 
 use super::{
-    Opened, PineconeIndex, error,
+    Opened, PineconeIndex,
+    digits::fractions,
+    error,
     held::{self, Meta},
     ids,
     state::{Sent, Space},
@@ -62,16 +64,14 @@ impl PineconeIndex {
 
     /// The cheapest query that there is; `None` if the namespace is not there.
     async fn probe(&self, index: &Opened, namespace: &Namespace) -> Result<Option<Answer>> {
-        let vector = direction(&index.model);
         let query = Query {
             namespace: namespace.as_str(),
             top_k: 1,
-            vector: &vector,
             filter: None,
             include_values: false,
             include_metadata: false,
         };
-        there(self.ask(index, Ask::post("/query", wire::body(&query)?)).await?)
+        there(self.ask(index, Ask::post("/query", query.body(&fractions(&direction(&index.model)))?)).await?)
     }
 
     /// Applies changes and moves the position.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Opened, PineconeIndex,
+    digits::fractions,
     filter::{Condition, translate},
     held::Held,
     ids,
@@ -48,18 +49,17 @@ impl PineconeIndex {
             return Ok(Vec::new());
         }
         let index = self.open(model).await?;
-        let vector = wire::sendable(vector.components());
+        let vector = fractions(vector.components());
         let mut query = Query {
             namespace: namespace.as_str(),
             top_k: limit.min(wire::MOST_MATCHES),
-            vector: &vector,
             filter: condition.as_ref(),
             include_values: false,
             include_metadata: true,
         };
         let (mut hits, mut ceiling) = (Vec::new(), wire::MOST_MATCHES);
         loop {
-            match self.matches(&index, &space, &query).await {
+            match self.matches(&index, &space, &query, &vector).await {
                 Ok(matches) => {
                     let exhausted = matches.len() < query.top_k || query.top_k >= ceiling;
                     hits = space.judged(matches, filter);
@@ -84,8 +84,8 @@ impl PineconeIndex {
         Ok(hits)
     }
 
-    async fn matches(&self, index: &Opened, space: &Space, query: &Query<'_>) -> Result<Vec<Match>> {
-        let Some(answer) = there(self.ask(index, Ask::post("/query", wire::body(query)?)).await?)? else {
+    async fn matches(&self, index: &Opened, space: &Space, query: &Query<'_>, vector: &[u8]) -> Result<Vec<Match>> {
+        let Some(answer) = there(self.ask(index, Ask::post("/query", query.body(vector)?)).await?)? else {
             return Ok(Vec::new());
         };
         // Every query tells how far the log shows; nobody has to ask for it then.

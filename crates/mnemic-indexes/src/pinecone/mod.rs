@@ -10,6 +10,7 @@
 
 mod config;
 mod control;
+mod digits;
 mod error;
 mod feed;
 mod filter;

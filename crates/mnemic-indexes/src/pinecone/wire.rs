@@ -140,17 +140,32 @@ impl Batch {
     }
 }
 
-/// A query.
+/// A query but for its vector.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Query<'a> {
     pub(super) namespace: &'a str,
     pub(super) top_k: usize,
-    pub(super) vector: &'a [f32],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<&'a Value>,
     pub(super) include_values: bool,
     pub(super) include_metadata: bool,
+}
+
+impl Query<'_> {
+    /// The body, with the vector as JSON.
+    pub(super) fn body(&self, vector: &[u8]) -> Result<Bytes> {
+        let mut body = Vec::with_capacity(256 + vector.len());
+        body.extend_from_slice(b"{\"vector\":");
+        body.extend_from_slice(vector);
+        let rest = body.len();
+        serde_json::to_writer(&mut body, self).map_err(unwritable)?;
+        // What opened an object of its own goes on with this one.
+        if let Some(open) = body.get_mut(rest) {
+            *open = b',';
+        }
+        Ok(Bytes::from(body))
+    }
 }
 
 /// A removal by ids, or of everything.
