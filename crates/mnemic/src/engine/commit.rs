@@ -198,7 +198,8 @@ impl Engine {
                 }
                 let lane = entry.lane.clone();
                 let Err(error) = self.replay_entry(&spool, entry).await else { continue };
-                if !stuck.is_empty() {
+                // Whoever cares for this namespace knows enough; to look for others behind it would read all that waits, at every write.
+                if !stuck.is_empty() || own.is_some_and(|own| lane == own.as_str()) {
                     return Err(error);
                 }
                 failed = Some(error);
