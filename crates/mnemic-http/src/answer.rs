@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use mnemic_core::{Error, Result};
 use reqwest::header::HeaderMap;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::verdict::unreadable;
 
@@ -48,7 +48,7 @@ impl Answer {
     ///
     /// # Errors
     /// `Unavailable`, worth retrying: a gateway's page or a cut body stands where the service's answer should.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         // What the parser says may quote the body, and belongs into logs only.
         serde_json::from_slice(&self.body).map_err(|error| {
             let what = match error.classify() {

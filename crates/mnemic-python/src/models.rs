@@ -59,19 +59,8 @@ struct Models {
 }
 
 /// What every record has.
-const OF_RECORD: &[&str] = &[
-    "id",
-    "type",
-    "text",
-    "path",
-    "tags",
-    "metadata",
-    "source",
-    "created_at",
-    "updated_at",
-    "valid_from",
-    "version",
-];
+const OF_RECORD: &[&str] =
+    &["id", "type", "text", "path", "tags", "metadata", "source", "created_at", "updated_at", "valid_from", "version"];
 
 impl Models {
     fn get(py: Python<'_>) -> PyResult<&Self> {

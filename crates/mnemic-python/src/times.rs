@@ -38,7 +38,8 @@ impl<'py> Times<'py> {
             return Ok(made.clone());
         }
         let instant = jiff::Timestamp::from_microsecond(at.as_micros());
-        let civil = jiff::tz::Offset::UTC.to_datetime(instant.map_err(|error| PyValueError::new_err(error.to_string()))?);
+        let civil =
+            jiff::tz::Offset::UTC.to_datetime(instant.map_err(|error| PyValueError::new_err(error.to_string()))?);
         let day = (civil.year(), civil.month(), civil.day());
         let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
         let micros = civil.subsec_nanosecond() / 1000;

@@ -19,7 +19,8 @@ impl PgvectorIndex {
         let dimension = first.map(|embedding| embedding.model().dimension());
         let schema = self.setup.ensure(&self.pool, namespace, dimension).await?;
         let [make, lock] = lock(self.config.name);
-        let (transaction, answers) = self.pool.begin(namespace, feeding(changes), &[make.query(), lock.query()]).await?;
+        let (transaction, answers) =
+            self.pool.begin(namespace, feeding(changes), &[make.query(), lock.query()]).await?;
         let moved = match locked(&answers) {
             Ok(space) => self.change(&transaction, schema, space, changes, through).await,
             Err(error) => Err(error),

@@ -4,14 +4,13 @@
 /// What a fraction is counted in: 1e-9 of the length.
 const ONE: u32 = 1_000_000_000;
 /// The bytes of a fraction, its sign and a comma.
-const MOST_BYTES: usize = 13;
+pub(super) const MOST_BYTES: usize = 13;
 
-/// The direction as a list of numbers from -1 to 1, the largest of which is at least a half: scaled by a power of two, and each rounded
+/// Writes the direction as a list of numbers from -1 to 1, the largest of which is at least a half: scaled by a power of two, and each rounded
 /// to nine digits after the point, which moves a cosine by less than single precision does.
-pub(super) fn fractions(components: &[f32]) -> Vec<u8> {
+pub(super) fn fractions(components: &[f32], text: &mut Vec<u8>) {
     let largest = components.iter().fold(0.0f32, |most, component| most.max(component.abs()));
     let by = if largest > 0.0 { 2.0f64.powi(-1 - f64::from(largest).log2().floor() as i32) } else { 1.0 };
-    let mut text = Vec::with_capacity(2 + components.len() * MOST_BYTES);
     let mut digits = itoa::Buffer::new();
     text.push(b'[');
     for (place, component) in components.iter().enumerate() {
@@ -29,20 +28,25 @@ pub(super) fn fractions(components: &[f32]) -> Vec<u8> {
         }
     }
     text.push(b']');
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn written(components: &[f32]) -> Vec<u8> {
+        let mut text = Vec::new();
+        fractions(components, &mut text);
+        text
+    }
+
     fn read(components: &[f32]) -> Vec<f64> {
-        serde_json::from_slice(&fractions(components)).unwrap()
+        serde_json::from_slice(&written(components)).unwrap()
     }
 
     #[test]
     fn a_direction_is_written_as_fractions_and_keeps_its_cosines() {
-        assert_eq!(fractions(&[0.5, -0.25, 0.0]), b"[0.500000000,-0.250000000,0.000000000]");
+        assert_eq!(written(&[0.5, -0.25, 0.0]), b"[0.500000000,-0.250000000,0.000000000]");
         assert_eq!(read(&[3.0, -1.5]), [0.75, -0.375]);
         assert_eq!(read(&[f32::MIN_POSITIVE, 0.0]), [0.5, 0.0]);
         assert_eq!(read(&[f32::MAX, -f32::MAX]), [0.999_999_94, -0.999_999_94]);

@@ -11,9 +11,7 @@ use mnemic_core::{
 use mnemic_http::Answer;
 
 use super::{
-    Opened, PineconeIndex,
-    digits::fractions,
-    error,
+    Opened, PineconeIndex, error,
     held::{self, Meta},
     ids,
     state::{Sent, Space},
@@ -71,7 +69,7 @@ impl PineconeIndex {
             include_values: false,
             include_metadata: false,
         };
-        there(self.ask(index, Ask::post("/query", query.body(&fractions(&direction(&index.model)))?)).await?)
+        there(self.ask(index, Ask::post("/query", query.body(&direction(&index.model))?)).await?)
     }
 
     /// Applies changes and moves the position.

@@ -9,13 +9,13 @@ use mnemic_core::{
     Cursor, Embedding, ErrorKind, Filter, Namespace, Page, PageRequest, RecordId, Result,
     ports::{IndexHit, IndexReport, IndexedId},
 };
-use serde_json::{Map, Value};
+use mnemic_http::Answer;
+use serde_json::Value;
 
 use super::{
     Opened, PineconeIndex,
-    digits::fractions,
     filter::{Condition, translate},
-    held::Held,
+    held::{self, Held},
     ids,
     state::Space,
     there,
@@ -49,7 +49,6 @@ impl PineconeIndex {
             return Ok(Vec::new());
         }
         let index = self.open(model).await?;
-        let vector = fractions(vector.components());
         let mut query = Query {
             namespace: namespace.as_str(),
             top_k: limit.min(wire::MOST_MATCHES),
@@ -59,8 +58,10 @@ impl PineconeIndex {
         };
         let (mut hits, mut ceiling) = (Vec::new(), wire::MOST_MATCHES);
         loop {
-            match self.matches(&index, &space, &query, &vector).await {
-                Ok(matches) => {
+            match self.answer(&index, &space, &query, vector.components()).await {
+                Ok(answer) => {
+                    let matches = answer.as_ref().map(Answer::json::<Matches<'_>>).transpose()?;
+                    let matches = matches.and_then(|found| found.matches).unwrap_or_default();
                     let exhausted = matches.len() < query.top_k || query.top_k >= ceiling;
                     hits = space.judged(matches, filter);
                     if exhausted || hits.len() >= limit {
@@ -84,13 +85,13 @@ impl PineconeIndex {
         Ok(hits)
     }
 
-    async fn matches(&self, index: &Opened, space: &Space, query: &Query<'_>, vector: &[u8]) -> Result<Vec<Match>> {
-        let Some(answer) = there(self.ask(index, Ask::post("/query", query.body(vector)?)).await?)? else {
-            return Ok(Vec::new());
-        };
+    async fn answer(&self, index: &Opened, space: &Space, query: &Query<'_>, vector: &[f32]) -> Result<Option<Answer>> {
+        let answer = there(self.ask(index, Ask::post("/query", query.body(vector)?)).await?)?;
         // Every query tells how far the log shows; nobody has to ask for it then.
-        space.observe(wire::indexed_lsn(&answer), self.control.config.assume_visible_after);
-        Ok(answer.json::<Matches>()?.matches.unwrap_or_default())
+        if let Some(answer) = &answer {
+            space.observe(wire::indexed_lsn(answer), self.control.config.assume_visible_after);
+        }
+        Ok(answer)
     }
 
     /// What the namespace holds, in the order of ids, which is the order of vector ids.
@@ -134,7 +135,7 @@ impl PineconeIndex {
             let mut vectors = answer.json::<Fetched>()?.vectors.unwrap_or_default();
             for id in group {
                 let Some(vector) = vectors.remove(id) else { continue };
-                match known(id, vector.metadata) {
+                match known(id, Held::read(vector.metadata.unwrap_or_default())) {
                     Some((id, held)) => {
                         let version = held.version().unwrap_or_default();
                         found.push(IndexedId { id, version, embedded: true });
@@ -168,11 +169,12 @@ impl PineconeIndex {
 
 impl Space {
     /// The matches that may pass the filter, each record once; what this adapter cannot have written is dropped and counted.
-    fn judged(&self, matches: Vec<Match>, filter: &Filter) -> Vec<IndexHit> {
+    fn judged(&self, matches: Vec<Match<'_>>, filter: &Filter) -> Vec<IndexHit> {
         let mut hits = Vec::with_capacity(matches.len());
+        let wanted = held::wanted(filter);
         let mut seen = HashSet::new();
         for found in matches {
-            let Some((id, held)) = found.id.and_then(|id| known(&id, found.metadata)) else {
+            let Some((id, held)) = found.id.and_then(|id| known(&id, Held::part(found.metadata?, &wanted)?)) else {
                 count(&self.foreign);
                 continue;
             };
@@ -195,9 +197,8 @@ impl Space {
 }
 
 /// The record of a vector that this adapter wrote: its id and its metadata agree.
-fn known(id: &str, metadata: Option<Map<String, Value>>) -> Option<(RecordId, Held)> {
+fn known(id: &str, held: Held) -> Option<(RecordId, Held)> {
     let record = ids::decode(id)?;
-    let held = Held::read(metadata.unwrap_or_default());
     (held.id() == Some(record.as_str())).then_some((record, held))
 }
 

@@ -1,13 +1,20 @@
 //! What a vector's metadata holds of its record: version, the fields that filters need, and what of them did not fit.
 //! Not here: the filters (`filter`).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use mnemic_core::{
     Field, Filter, MemoryRecord, Number, Operand, Timestamp, Value, Version,
     filter::{FieldSource, FieldValue},
 };
-use serde::Serialize;
+use serde::{
+    Deserializer, Serialize,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 /// Numbers from here on are rounded by a double, which is what Pinecone stores.
 pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -186,6 +193,11 @@ impl Held {
         held
     }
 
+    /// The same of JSON, but only the wanted keys; nothing of what is no object.
+    pub(super) fn part(metadata: &RawValue, wanted: &BTreeSet<String>) -> Option<Self> {
+        Part(wanted).deserialize(&mut serde_json::Deserializer::from_str(metadata.get())).ok().map(Self::read)
+    }
+
     /// The id of the record, as text.
     pub(super) fn id(&self) -> Option<&str> {
         self.fields.get("id").and_then(Value::as_str)
@@ -226,6 +238,76 @@ impl Held {
             Some(Value::Number(number)) => Some(number.as_f64()),
             _ => None,
         }
+    }
+}
+
+/// The keys that tell which record it is and whether it may pass.
+pub(super) fn wanted(filter: &Filter) -> BTreeSet<String> {
+    let mut keys = BTreeSet::from([Field::Id, Field::Version].map(|field| key(&field)));
+    keys.insert(OMITTED.to_owned());
+    let mut filters = vec![filter];
+    while let Some(filter) = filters.pop() {
+        match filter {
+            Filter::And(inner) | Filter::Or(inner) => filters.extend(inner),
+            Filter::Not(inner) => filters.push(inner),
+            Filter::Compare(field, ..) | Filter::In(field, _) | Filter::Nin(field, _) | Filter::Exists(field) => {
+                keys.insert(key(field));
+            }
+        }
+    }
+    keys
+}
+
+/// Reads of an object only what is wanted.
+struct Part<'a>(&'a BTreeSet<String>);
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = serde_json::Map<String, serde_json::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = serde_json::Map<String, serde_json::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("metadata")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut part = Self::Value::new();
+        while let Some(key) = entries.next_key_seed(Key(self.0))? {
+            match key {
+                Some(key) => part.extend([(key, entries.next_value()?)]),
+                None => drop(entries.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// A key if it is wanted.
+struct Key<'a>(&'a BTreeSet<String>);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.contains(key).then(|| key.to_owned()))
     }
 }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use mnemic_core::{Error, Result};
 use mnemic_http::{Answer, Call, Method};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
-use super::held::Meta;
+use super::{digits, held::Meta};
 
 /// Bytes of one request to write, below the 2 MB that are taken.
 pub(super) const MOST_BYTES: usize = 1_900_000;
@@ -18,6 +18,8 @@ pub(super) const MOST_VECTORS: usize = 1_000;
 pub(super) const MOST_MATCHES: usize = 10_000;
 /// Ids of one page of a listing.
 pub(super) const MOST_LISTED: usize = 100;
+/// Bytes of a query beside its vector, mostly.
+const REST_BYTES: usize = 512;
 /// Bytes of the ids of one fetch, which stand in its address.
 const MOST_ADDRESS: usize = 6_000;
 
@@ -153,11 +155,11 @@ pub(super) struct Query<'a> {
 }
 
 impl Query<'_> {
-    /// The body, with the vector as JSON.
-    pub(super) fn body(&self, vector: &[u8]) -> Result<Bytes> {
-        let mut body = Vec::with_capacity(256 + vector.len());
+    /// The body of the query for a vector.
+    pub(super) fn body(&self, vector: &[f32]) -> Result<Bytes> {
+        let mut body = Vec::with_capacity(REST_BYTES + digits::MOST_BYTES * vector.len());
         body.extend_from_slice(b"{\"vector\":");
-        body.extend_from_slice(vector);
+        digits::fractions(vector, &mut body);
         let rest = body.len();
         serde_json::to_writer(&mut body, self).map_err(unwritable)?;
         // What opened an object of its own goes on with this one.
@@ -189,19 +191,20 @@ fn unwritable(error: serde_json::Error) -> Error {
 
 /// One match. Everything may be missing or of another kind: answers are believed as little as anybody's.
 #[derive(Debug, Deserialize)]
-pub(super) struct Match {
+pub(super) struct Match<'a> {
     #[serde(default)]
     pub(super) id: Option<String>,
     #[serde(default)]
     pub(super) score: Option<Value>,
-    #[serde(default)]
-    pub(super) metadata: Option<Map<String, Value>>,
+    /// Most of it is of no use to most queries.
+    #[serde(default, borrow)]
+    pub(super) metadata: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Matches {
-    #[serde(default)]
-    pub(super) matches: Option<Vec<Match>>,
+pub(super) struct Matches<'a> {
+    #[serde(default, borrow)]
+    pub(super) matches: Option<Vec<Match<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,9 +1,7 @@
 //! Where an index of one namespace stands: its position in the feed, its model, its totals. One row, whose lock makes two programs that
 //! apply the same changes take turns. Not here: what the index holds.
 
-use mnemic_core::{
-    ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Result, Retry, ports::IndexChange,
-};
+use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Result, Retry, ports::IndexChange};
 use mnemic_postgres::{Access, Answer, Row, Type, corrupted};
 
 use super::{Statement, column, count};

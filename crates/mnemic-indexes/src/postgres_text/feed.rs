@@ -34,7 +34,8 @@ struct Plan<'a> {
 impl PostgresTextIndex {
     pub(super) async fn feed(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()> {
         let [make, lock] = lock(NAME);
-        let (transaction, answers) = self.pool.begin(namespace, feeding(changes), &[make.query(), lock.query()]).await?;
+        let (transaction, answers) =
+            self.pool.begin(namespace, feeding(changes), &[make.query(), lock.query()]).await?;
         let moved = match locked(&answers) {
             Ok(space) => change(&transaction, space, changes, through).await,
             Err(error) => Err(error),
