@@ -202,3 +202,20 @@ async def test_calls_in_one_turn_are_answered_together(memory: MemoryManager) ->
             memory.aretrieve("statement"), memory.aget(["a"]), memory.aget_rmt("nobody")
         )
         assert ([item.id for item in found], [item.id for item in got if item], slots) == (["a"], ["a"], None)
+
+
+@pytest.mark.parametrize("backend", ["dev"], indirect=True)
+async def test_at_most_one_call_in_a_turn_is_answered_in_it(memory: MemoryManager) -> None:
+    await memory.awrite("a statement")
+    await memory.aretrieve("statement")
+    inside, request = memory._memory, b'{"query":"statement"}'
+    first = inside.acall("retrieve", request)
+    begun = iter(first.__await__())
+    next(begun)
+    others = [inside.acall("retrieve", request) for _ in range(3)]
+    assert [type(call).__name__ for call in (first, *others)] == ["Ready", *["Future"] * 3]
+    with pytest.raises(StopIteration) as answer:
+        next(begun)
+    assert len(answer.value.value) == 1
+    assert [len(await call) for call in others] == [1, 1, 1]
+    assert type(inside.acall("retrieve", request)).__name__ == "Ready"

@@ -11,5 +11,5 @@ mod statement;
 pub(crate) use columns::{COLUMNS, bind_columns, takeover};
 pub(crate) use filter::condition;
 pub(crate) use listing::{id, listed, listing};
-pub(crate) use space::{Space, feeding, lock, locked};
+pub(crate) use space::{Seen, Space, feeding, lock, locked};
 pub(crate) use statement::{Statement, column, count};

@@ -97,19 +97,22 @@ where
         let event_loop = locals.event_loop(py);
         return spawn(&event_loop, host, call, Box::pin(process::within(locals, verb)));
     };
+    let event_loop = pyo3_async_runtimes::get_running_loop(py)?;
     if call.alone && experience.encourages() {
-        let begun = Instant::now();
         let polled = py.detach(|| {
             let _entered = host.runtime.enter();
-            verb.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            let begun = Instant::now();
+            let polled = verb.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            // Without the wait for the interpreter, which is another's doing.
+            experience.note(polled.is_ready(), begun.elapsed());
+            polled
         });
-        experience.note(polled.is_ready(), begun);
         if let Poll::Ready(answer) = polled {
             let answer = answer.map_err(|error| exception(py, &error));
             return Ok(Bound::new(py, Ready::new(answer, call))?.into_any());
         }
     }
-    spawn(&pyo3_async_runtimes::get_running_loop(py)?, host, call, verb)
+    spawn(&event_loop, host, call, verb)
 }
 
 /// Hands a verb to the runtime; the answer comes to the loop's inbox.

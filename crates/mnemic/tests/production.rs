@@ -105,6 +105,39 @@ async fn clients_and_environments_see_nothing_of_each_other(server: TestServer) 
     assert_eq!(world.with("ENV", "staging").open().namespace().as_str(), "staging");
 }
 
+/// Indexes do not wait for the disk. What a crash of the server takes of them is found all the same, also by who has just seen it there.
+async fn what_a_crash_took_of_the_indexes_is_found_at_once(server: TestServer) {
+    let world = World::new(&server, &[]).await.with("MNEMIC_INDEX", "pgvector");
+    let memory = world.open();
+    let write = async |id: &str, text: &str| {
+        let record = NewRecord { id: Some(common::id(id)), ..NewRecord::new(text) };
+        memory.write(vec![record], &WriteOptions::default()).await.unwrap();
+    };
+    let tables = ["index_spaces", "vectors", "text_documents", "text_postings", "text_terms"];
+    write("a", "the first legal precedent").await;
+    for table in tables {
+        world.database.execute(&format!("CREATE TABLE public.{table} AS TABLE mnemic.{table}")).await;
+    }
+    write("b", "the second legal precedent").await;
+    for mode in [Mode::Hybrid, Mode::Dense, Mode::Lexical] {
+        let query = Query { mode, ..Query::new("legal precedent") };
+        let all = async || {
+            let answer = memory.retrieve(&query).await.unwrap();
+            assert!(answer.degraded.is_empty(), "{mode:?}: {:?}", answer.degraded);
+            let mut all: Vec<String> = found(&answer).into_iter().map(str::to_owned).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(all().await, ["a", "b"], "{mode:?}");
+        for table in tables {
+            let back = format!("DELETE FROM mnemic.{table}; INSERT INTO mnemic.{table} TABLE public.{table}");
+            world.database.execute(&back).await;
+        }
+        assert_eq!(all().await, ["a", "b"], "{mode:?}");
+    }
+    assert!(memory.verify().await.unwrap().faults.is_empty());
+}
+
 /// What one handle wrote, another process finds, and nothing is embedded twice.
 async fn what_was_written_is_there_for_the_next_process(server: TestServer) {
     let world = World::new(&server, &["pinecone", "voyage"]).await;
@@ -186,6 +219,7 @@ fn main() -> ExitCode {
         the_seeds_scripts_pass_on_the_local_index_and_the_built_in_model,
         the_seeds_scripts_pass_with_a_reranker,
         clients_and_environments_see_nothing_of_each_other,
+        what_a_crash_took_of_the_indexes_is_found_at_once,
         what_was_written_is_there_for_the_next_process,
         a_production_that_cannot_be_reached_says_what_is_down_and_the_fallback_serves,
         with_the_embedder_and_the_index_away_records_are_kept_and_finished_in_the_background,

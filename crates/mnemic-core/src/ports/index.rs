@@ -134,6 +134,9 @@ pub trait Index: Debug + Send + Sync + 'static {
     async fn apply(&self, namespace: &Namespace, changes: &[IndexChange], through: ChangeSeq) -> Result<()>;
 
     /// The closest records by embedding.
+    ///
+    /// # Errors
+    /// `Conflict` where it does not hold any more all that `position` told: what is missing has to be applied again.
     async fn search_dense(
         &self,
         namespace: &Namespace,

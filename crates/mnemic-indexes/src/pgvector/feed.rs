@@ -26,7 +26,11 @@ impl PgvectorIndex {
             Err(error) => Err(error),
         };
         match moved {
-            Ok(space) => transaction.commit(&[space.save(self.config.name).query()]).await.map(drop),
+            Ok(space) => {
+                transaction.commit(&[space.save(self.config.name).query()]).await?;
+                self.seen.note(namespace, space.position);
+                Ok(())
+            }
             Err(error) => {
                 // What failed is told; that it was undone follows from its transaction's end.
                 drop(transaction.rollback().await);

@@ -20,7 +20,7 @@ use mnemic_postgres::{Access, Pool, Type};
 
 pub use config::PgvectorConfig;
 
-use crate::postgres::{Space, Statement, column, count, listed, listing, lock, locked};
+use crate::postgres::{Seen, Space, Statement, column, count, listed, listing, lock, locked};
 pub use setup::GRAPH_DIMENSIONS;
 use setup::Setup;
 
@@ -30,6 +30,7 @@ pub struct PgvectorIndex {
     pool: Pool,
     config: PgvectorConfig,
     setup: Setup,
+    seen: Seen,
 }
 
 impl PgvectorIndex {
@@ -39,7 +40,7 @@ impl PgvectorIndex {
     /// `InvalidConfig`, naming the setting.
     pub fn new(pool: Pool, config: PgvectorConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { pool, config, setup: Setup::default() })
+        Ok(Self { pool, config, setup: Setup::default(), seen: Seen::default() })
     }
 
     async fn space(&self, namespace: &Namespace) -> Result<Space> {
@@ -106,7 +107,9 @@ impl Index for PgvectorIndex {
     }
 
     async fn position(&self, namespace: &Namespace) -> Result<ChangeSeq> {
-        Ok(self.space(namespace).await?.position)
+        let position = self.space(namespace).await?.position;
+        self.seen.note(namespace, position);
+        Ok(position)
     }
 
     async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
@@ -142,6 +145,7 @@ impl Index for PgvectorIndex {
 
     async fn drop_namespace(&self, namespace: &Namespace) -> Result<()> {
         self.setup.ensure(&self.pool, namespace, None).await?;
+        self.seen.forget(namespace);
         // The row first: whoever is applying holds its lock, and writes nothing after this.
         let row = Space::forget(self.config.name);
         let sql = "DELETE FROM mnemic.vectors WHERE namespace = $1 AND index_name = $2";

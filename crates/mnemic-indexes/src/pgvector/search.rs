@@ -51,9 +51,14 @@ impl PgvectorIndex {
     ) -> Result<Vec<IndexHit>> {
         let schema = self.setup.ensure(&self.pool, namespace, None).await?;
         let ask = Space::ask(self.config.name);
+        let before = self.seen.before(namespace);
         let (transaction, answers) = self.pool.begin(namespace, Access::Read, &[ask.query()]).await?;
         let search = Search { schema, vector, filter, limit };
-        let found = self.closest(&transaction, &search, answers.first()).await;
+        let space = answers.first().map_or_else(|| Err(Error::bug("a statement was not answered")), Space::read);
+        let found = match space.and_then(|space| self.seen.check(namespace, before, &space).map(|()| space)) {
+            Ok(space) => self.closest(&transaction, &search, &space).await,
+            Err(error) => Err(error),
+        };
         let ended = transaction.rollback().await;
         let hits = found?;
         ended.map(|()| hits)
@@ -63,9 +68,8 @@ impl PgvectorIndex {
         &self,
         transaction: &Transaction,
         search: &Search<'_>,
-        space: Option<&Answer>,
+        space: &Space,
     ) -> Result<Vec<IndexHit>> {
-        let space = space.map_or_else(|| Err(Error::bug("a statement was not answered")), Space::read)?;
         let Some(model) = &space.model else { return Ok(Vec::new()) };
         model.check_same(search.vector.model())?;
         if search.limit == 0 || space.records == 0 {

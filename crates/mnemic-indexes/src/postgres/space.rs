@@ -1,10 +1,55 @@
 //! Where an index of one namespace stands: its position in the feed, its model, its totals. One row, whose lock makes two programs that
 //! apply the same changes take turns. Not here: what the index holds.
 
-use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Result, Retry, ports::IndexChange};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use mnemic_core::{
+    ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Namespace, Result, Retry, ports::IndexChange,
+};
 use mnemic_postgres::{Access, Answer, Row, Type, corrupted};
 
 use super::{Statement, column, count};
+
+/// How far the index of each namespace was seen to be. A server that crashed may have lost the end of it, and another program may make it
+/// anew: who believes to know how far it is then has to hear of it, or a search would silently find less.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Mutex<HashMap<Namespace, ChangeSeq>>);
+
+impl Seen {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Namespace, ChangeSeq>> {
+        // Nothing that runs under the lock leaves it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what was told just now.
+    pub(crate) fn note(&self, namespace: &Namespace, position: ChangeSeq) {
+        self.lock().insert(namespace.clone(), position);
+    }
+
+    pub(crate) fn forget(&self, namespace: &Namespace) {
+        self.lock().remove(namespace);
+    }
+
+    /// How far it was seen to be; asked before a search looks.
+    pub(crate) fn before(&self, namespace: &Namespace) -> ChangeSeq {
+        self.lock().get(namespace).copied().unwrap_or_default()
+    }
+
+    /// Compares that with what the search saw.
+    ///
+    /// # Errors
+    /// `Conflict` if that is less. It is told once: who hears of it asks for the position anew.
+    pub(crate) fn check(&self, namespace: &Namespace, before: ChangeSeq, space: &Space) -> Result<()> {
+        if space.position >= before {
+            return Ok(());
+        }
+        self.forget(namespace);
+        Err(Error::new(ErrorKind::Conflict, "the index is not as far any more as it was and has to catch up"))
+    }
+}
 
 /// How changes are applied. What a crash of the server takes of an index comes again by the feed, since its position goes with it; but
 /// what was removed must not come back, for however short a time.

@@ -25,7 +25,7 @@ pub use config::PostgresTextConfig;
 
 use crate::{
     analyze::fingerprint,
-    postgres::{Space, Statement, column, count, listed, listing},
+    postgres::{Seen, Space, Statement, column, count, listed, listing},
 };
 
 /// Its name in explanations, and the key of its position.
@@ -36,6 +36,7 @@ const NAME: &str = "postgres_text";
 pub struct PostgresTextIndex {
     pool: Pool,
     config: PostgresTextConfig,
+    seen: Seen,
 }
 
 impl PostgresTextIndex {
@@ -45,7 +46,7 @@ impl PostgresTextIndex {
     /// `InvalidConfig`, naming the setting.
     pub fn new(pool: Pool, config: PostgresTextConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self { pool, config })
+        Ok(Self { pool, config, seen: Seen::default() })
     }
 }
 
@@ -74,7 +75,9 @@ impl Index for PostgresTextIndex {
         let answers = self.pool.run(namespace, Access::Read, &[ask.query()]).await?;
         let space = answers.first().map_or_else(|| Ok(Space::default()), Space::read)?;
         // What was analyzed differently counts as nothing, so that the feed is read anew.
-        Ok(if space.analysis == fingerprint() { space.position } else { ChangeSeq::default() })
+        let position = if space.analysis == fingerprint() { space.position } else { ChangeSeq::default() };
+        self.seen.note(namespace, position);
+        Ok(position)
     }
 
     async fn visible(&self, namespace: &Namespace) -> Result<ChangeSeq> {
@@ -108,6 +111,7 @@ impl Index for PostgresTextIndex {
     }
 
     async fn drop_namespace(&self, namespace: &Namespace) -> Result<()> {
+        self.seen.forget(namespace);
         // The row first: whoever is applying holds its lock, and writes nothing after this.
         let row = Space::forget(NAME);
         let rest = feed::everything();

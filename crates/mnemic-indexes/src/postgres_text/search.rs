@@ -42,11 +42,12 @@ impl PostgresTextIndex {
         limit: usize,
     ) -> Result<Vec<IndexHit>> {
         let ask = Space::ask(NAME);
+        let before = self.seen.before(namespace);
         let (transaction, answers) = self.pool.begin(namespace, Access::Read, &[ask.query()]).await?;
-        let found = match answers.first().map(Space::read) {
-            Some(Ok(space)) => self.best(&transaction, &space, query, filter, limit).await,
-            Some(Err(error)) => Err(error),
-            None => Err(Error::bug("a statement was not answered")),
+        let space = answers.first().map_or_else(|| Err(Error::bug("a statement was not answered")), Space::read);
+        let found = match space.and_then(|space| self.seen.check(namespace, before, &space).map(|()| space)) {
+            Ok(space) => self.best(&transaction, &space, query, filter, limit).await,
+            Err(error) => Err(error),
         };
         let ended = transaction.rollback().await;
         let hits = found?;

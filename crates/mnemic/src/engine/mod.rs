@@ -348,6 +348,18 @@ impl Engine {
         *self.emptied.lock().unwrap_or_else(PoisonError::into_inner).entry(namespace.clone()).or_default() += 1;
     }
 
+    /// What a search of an index came to. One that is not as far any more as it was believed to be is asked how far it is, and who
+    /// searches now does it again.
+    pub(crate) fn searched<T>(&self, namespace: &Namespace, index: &dyn Index, outcome: Result<T>) -> Result<T> {
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
+            for follower in &self.state(namespace).followers {
+                *follower.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+            self.note_emptied(namespace);
+        }
+        self.noted(&part(index), outcome)
+    }
+
     /// Namespaces touched since the start.
     pub(crate) fn touched(&self) -> Vec<Namespace> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);

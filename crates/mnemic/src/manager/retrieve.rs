@@ -16,7 +16,7 @@ use mnemic_core::{
 };
 use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 
-use crate::engine::{FreshView, LEDGER, Standing, Wanted, is_away, part};
+use crate::engine::{FreshView, LEDGER, Standing, Wanted, is_away};
 
 use super::{
     LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, hydrate::Finished, read::not_expired,
@@ -304,7 +304,8 @@ impl MemoryManager {
         }
         let (namespace, text) = (&self.namespace, query.text.as_str());
         let shown = async || {
-            self.engine.noted(&part(seat.index.as_ref()), seat.index.search_text(namespace, text, filter, depth).await)
+            let outcome = seat.index.search_text(namespace, text, filter, depth).await;
+            self.engine.searched(namespace, seat.index.as_ref(), outcome)
         };
         let fresh = async |view: &FreshView| view.search_text(namespace, text, filter, depth).await;
         seat.search(shown, fresh, depth).await
@@ -329,8 +330,8 @@ impl MemoryManager {
         };
         let namespace = &self.namespace;
         let shown = async || {
-            self.engine
-                .noted(&part(seat.index.as_ref()), seat.index.search_dense(namespace, &vector, filter, depth).await)
+            let outcome = seat.index.search_dense(namespace, &vector, filter, depth).await;
+            self.engine.searched(namespace, seat.index.as_ref(), outcome)
         };
         let fresh = async |view: &FreshView| view.search_dense(namespace, &vector, filter, depth).await;
         seat.search(shown, fresh, depth).await
