@@ -6,9 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use mnemic_core::{
-    ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Namespace, Result, Retry, ports::IndexChange,
-};
+use mnemic_core::{ChangeSeq, EmbeddingModel, Error, ErrorKind, Metric, Namespace, Result, Retry, ports::IndexChange};
 use mnemic_postgres::{Access, Answer, Row, Type, corrupted};
 
 use super::{Statement, column, count};
