@@ -104,7 +104,7 @@ where
             let begun = Instant::now();
             let polled = verb.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             // Without the wait for the interpreter, which is another's doing.
-            experience.note(polled.is_ready(), begun.elapsed());
+            experience.note(begun.elapsed());
             polled
         });
         if let Poll::Ready(answer) = polled {

@@ -1,6 +1,6 @@
 //! Answering a call where it was made: what the engine knows at once would take longer to hand to another thread and back.
 //!
-//! An event loop does nothing else meanwhile, so there are bounds. At most one call in each of its turns is answered so; only while no
+//! An event loop does nothing else meanwhile, so there are bounds. At most one call in each of its turns is begun so; only while no
 //! other call is under way, whose locks this one could wait for; and ever more rarely where the calls before took longer.
 //! Not here: the other threads (`process`), how answers come from them (`inbox`).
 
@@ -18,7 +18,7 @@ use crate::gate::Answer;
 
 /// How long a call may keep a loop: about what handing it over costs in the worst case.
 const MOST: Duration = Duration::from_millis(1);
-/// How many calls are handed over after one that took longer, or that had to wait; twice as many after each such call that follows.
+/// How many calls are handed over after one that took longer; twice as many after each such call that follows.
 const PATIENCE: u32 = 64;
 /// The most that are.
 const MOST_PATIENCE: u32 = 1 << 16;
@@ -64,9 +64,9 @@ impl Experience {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
     }
 
-    /// Notes how a try went.
-    pub(crate) fn note(&self, answered: bool, took: Duration) {
-        let patience = match (answered && took <= MOST, self.patience.load(Ordering::Relaxed)) {
+    /// Notes how long a try took. One that had to wait is no worse: what it began in its time need not be begun by another thread.
+    pub(crate) fn note(&self, took: Duration) {
+        let patience = match (took <= MOST, self.patience.load(Ordering::Relaxed)) {
             (true, _) => 0,
             (false, 0) => PATIENCE,
             (false, before) => before.saturating_mul(2).min(MOST_PATIENCE),
