@@ -40,7 +40,7 @@ use mnemic_core::{
 use self::{error::Outcome, namespace::OpenNamespace, snapshot::Snapshot, writer::Job};
 use crate::rules;
 
-/// As many records are read in about the time that another thread takes to be woken.
+/// As many records of the usual size are read in about the time that another thread takes to be woken.
 const LITTLE: usize = 64;
 /// Before this release, a checkpoint could lose a commit of another connection.
 const OLDEST_SQLITE: i32 = 3_051_003;
