@@ -9,7 +9,7 @@ use mnemic_core::{
     ports::EventRange,
 };
 
-use super::{MemoryManager, Query};
+use super::{MemoryManager, Query, read::take_turns};
 use crate::engine::Kept;
 
 /// Events of the thread that a block may hold.
@@ -59,6 +59,7 @@ pub struct ContextBlock {
 impl MemoryManager {
     /// See [`MemoryManager::slots`].
     pub(crate) async fn slots_here(&self, thread: &ThreadId, as_of: Option<Timestamp>) -> Result<VersionedSlots> {
+        take_turns().await;
         self.engine.ledger.slots(&self.namespace, thread, as_of).await
     }
 

@@ -8,7 +8,19 @@ use mnemic_core::{
     ports::{Embeddings, EventRange, Read, SlotsRevision},
 };
 
+use tokio::task;
+
 use super::MemoryManager;
+
+/// Lets other tasks have their turns. A read may have nothing to wait for, and a task of nothing but such reads would keep its worker for
+/// itself for ever; as many of them as there are workers would keep everybody else from running.
+pub(super) async fn take_turns() {
+    if task::try_id().is_some() {
+        task::yield_now().await;
+    } else {
+        task::consume_budget().await;
+    }
+}
 
 impl MemoryManager {
     /// See [`MemoryManager::get`].
@@ -20,6 +32,7 @@ impl MemoryManager {
         if ids.len() > limits::BATCH {
             return Err(Error::invalid("ids", format!("at most {} ids", limits::BATCH), format!("{} ids", ids.len())));
         }
+        take_turns().await;
         let read = Read { as_of, embeddings: Embeddings::Omit };
         let stored = self.engine.ledger.fetch(&self.namespace, ids, read).await?;
         let now = as_of.unwrap_or_else(|| self.now());
@@ -35,6 +48,7 @@ impl MemoryManager {
         page: &PageRequest,
     ) -> Result<Page<MemoryRecord>> {
         filter.check()?;
+        take_turns().await;
         let read = Read { as_of, embeddings: Embeddings::Omit };
         let filter = filter.clone().and(not_expired(as_of.unwrap_or_else(|| self.now())));
         let found = self.engine.ledger.scan(&self.namespace, &filter, read, page).await?;

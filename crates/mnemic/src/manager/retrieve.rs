@@ -19,7 +19,9 @@ use mnemic_indexes::{LocalIndex, LocalIndexConfig};
 use crate::engine::{FreshView, LEDGER, Standing, Wanted, is_away};
 
 use super::{
-    LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown, hydrate::Finished, read::not_expired,
+    LegOutcome, LegReport, MemoryManager, Mode, Query, Retrieval, Shown,
+    hydrate::Finished,
+    read::{not_expired, take_turns},
 };
 
 /// Candidates that each leg brings at least.
@@ -72,6 +74,7 @@ impl MemoryManager {
         let started = Instant::now();
         let limit = self.check_query(query)?;
         query.filter.check()?;
+        take_turns().await;
         let depth = LEG_CANDIDATES.max(limit.saturating_mul(3)).min(limits::TOP_K * 3);
         let mut search = Search { depth, wanted: Wanted::Acknowledged, ahead: CLOCKS_APART };
         let mut found = self.retrieve_once(query, limit, search).await?;
