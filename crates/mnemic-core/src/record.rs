@@ -300,8 +300,10 @@ mod tests {
         expiring.expires_at = Some(at(2_000_000));
         assert!(expiring.is_live(at(1_999_999)) && !expiring.is_live(at(2_000_000)));
         let mut bounded = record();
-        bounded.valid_to = Some(at(3_000_000));
-        assert!(!bounded.is_live(at(999_999)) && bounded.is_live(at(1_000_000)) && !bounded.is_live(at(3_000_000)));
+        (bounded.valid_from, bounded.valid_to) = (at(2_000_000), Some(at(3_000_000)));
+        assert!(!bounded.is_live(at(1_999_999)) && bounded.is_live(at(2_000_000)) && !bounded.is_live(at(3_000_000)));
+        // Written as valid, at 1 s by the writer's clock.
+        assert!(record().is_live(at(999_999)));
         let mut replaced = record();
         replaced.superseded_by = Some(RecordId::new("newer").unwrap());
         assert!(!replaced.is_live(at(1_500_000)));

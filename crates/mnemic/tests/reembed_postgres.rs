@@ -50,12 +50,18 @@ async fn of_one_space(world: &World, name: &str, model: &EmbeddingModel) -> usiz
     let pool = Pool::new(PostgresConfig::new(world.database.dsn())).unwrap();
     let (ledger, namespace) = (PostgresLedger::from_pool(pool), Namespace::new(name).unwrap());
     let read = Read { as_of: None, embeddings: Embeddings::Include };
-    let found = ledger.scan(&namespace, &Filter::all(), read, &PageRequest::largest()).await.unwrap();
-    assert!(found.next.is_none());
-    for stored in &found.items {
-        assert_eq!(stored.embedding.as_ref().unwrap().model(), model, "{}", stored.record.id);
+    let (mut page, mut held) = (PageRequest::largest(), 0);
+    loop {
+        let found = ledger.scan(&namespace, &Filter::all(), read, &page).await.unwrap();
+        for stored in &found.items {
+            assert_eq!(stored.embedding.as_ref().unwrap().model(), model, "{}", stored.record.id);
+        }
+        held += found.items.len();
+        if found.next.is_none() {
+            return held;
+        }
+        page = page.after(found.next);
     }
-    found.items.len()
 }
 
 /// A task that writes, reads what it wrote, and asks for what was there before, until it is told to stop. Answers how much it wrote.

@@ -37,7 +37,8 @@ def place(tmp_path: Path) -> Path:
 def run_import(place: Path, isolated: pytest.MonkeyPatch) -> Import:
     """The console script's `import`, which answers the whole envelope."""
 
-    def run(source: Path | str, *more: str, namespace: str = "default") -> dict[str, Any]:
+    def run(source: Path | str, *more: str, namespace: str | None = None) -> dict[str, Any]:
+        into = [] if namespace is None else ["-n", namespace]
         command = [
             sys.executable,
             "-m",
@@ -45,8 +46,7 @@ def run_import(place: Path, isolated: pytest.MonkeyPatch) -> Import:
             "--json",
             "--dir",
             str(place),
-            "-n",
-            namespace,
+            *into,
             "import",
             str(source),
             *more,
