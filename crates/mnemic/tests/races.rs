@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{found, id, memories, namespace, record};
+use common::{found, id, namespace, record};
 use mnemic::ports::{
     Embedder, Index, IndexCapabilities, IndexChange, IndexHit, IndexReport, IndexedId, Ledger, ManualClock, Purpose,
     Visibility,
@@ -578,34 +578,4 @@ async fn what_one_process_forgot_is_not_brought_back_by_what_waits_in_another() 
     ledger.set(None);
     a.drain().await.unwrap();
     assert!(b.get(&[id("a")], None).await.unwrap()[0].is_none() || !receipt.residue.is_empty(), "{receipt:?}");
-}
-
-/// A retrieval may have nothing to wait for; a task of nothing but such must not keep its worker for itself.
-#[test]
-fn tasks_that_read_again_and_again_let_others_run() {
-    for memory in memories() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let records = vec![record("a", "the fee was paid"), record("b", "the fee")];
-            memory.manager.write(records, &WriteOptions::default()).await.unwrap();
-        });
-        for _ in 0..2 {
-            let manager = memory.manager.clone();
-            runtime.spawn(async move {
-                loop {
-                    assert_eq!(manager.retrieve(&Query::new("fee")).await.unwrap().hits.len(), 2);
-                }
-            });
-        }
-        let (told, heard) = std::sync::mpsc::channel();
-        runtime.spawn(async move {
-            for _ in 0..20 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            told.send(()).unwrap();
-        });
-        let others_ran = heard.recv_timeout(Duration::from_secs(60)).is_ok();
-        runtime.shutdown_background();
-        assert!(others_ran, "{}", memory.name);
-    }
 }

@@ -477,3 +477,33 @@ async fn a_filter_at_its_limits_can_be_retrieved_with_and_one_beyond_is_refused(
         assert_eq!(refused.field(), Some("filter"));
     }
 }
+
+/// A retrieval may have nothing to wait for; a task of nothing but such must not keep its worker for itself.
+#[test]
+fn tasks_that_read_again_and_again_let_others_run() {
+    for memory in memories() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let records = vec![record("a", "the fee was paid"), record("b", "the fee")];
+            memory.manager.write(records, &WriteOptions::default()).await.unwrap();
+        });
+        for _ in 0..2 {
+            let manager = memory.manager.clone();
+            runtime.spawn(async move {
+                loop {
+                    assert_eq!(manager.retrieve(&Query::new("fee")).await.unwrap().hits.len(), 2);
+                }
+            });
+        }
+        let (told, heard) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            for _ in 0..20 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            told.send(()).unwrap();
+        });
+        let others_ran = heard.recv_timeout(std::time::Duration::from_mins(1)).is_ok();
+        runtime.shutdown_background();
+        assert!(others_ran, "{}", memory.name);
+    }
+}
